@@ -1,0 +1,391 @@
+"""Reverse-mode automatic differentiation, all of it.
+
+An operator is a `Function`: ``forward`` takes arrays to an array, ``backward`` takes the gradient of its output to
+the gradients of its inputs. Applying one to Tensors computes the result and, if a gradient may be asked for,
+records a `Node`: which Function, which arrays it saw, and which Nodes those arrays came from. The Nodes form a
+graph that points from results back to inputs, and the chain rule is a walk along it:
+
+        x ──► [Mul] ──► a ──► [Sum] ──► loss        forward makes Nodes, oldest first
+        x ◄── [Mul] ◄── a ◄── [Sum] ◄── 1           `grad` visits them newest first
+
+``backward`` is itself written with operators on Tensors. So with ``create_graph=True`` the walk records Nodes of
+its own, and its results can be differentiated again, to any order, with no second mechanism.
+
+Three rules keep this small:
+
+* A Node is made after everything that it depends on, so *creation order is a topological order*: no recursion,
+  and a chain of 100,000 operators is no different from a chain of three.
+* A Node keeps arrays and older Nodes, never the Tensor that it made. References only point back in time, so there
+  are no cycles: drop the result, and the whole graph is freed on the spot, without the garbage collector.
+* What a Node saved must not change. Results are made read-only; an array that its owner can still write to is
+  fingerprinted when it is saved, and using it after a change raises.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import CodeType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .device import Array
+from .tensor import Tensor, as_tensor
+
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+_clock = itertools.count()
+_PACKAGE = os.path.dirname(__file__) + os.sep
+
+Vertex: TypeAlias = "Node | Tensor"  # where a gradient flows to: a Node's output, or a leaf Tensor
+
+
+class AutogradError(RuntimeError):
+    """The graph cannot be differentiated as asked; the message names the Function and the user's line."""
+
+
+class Function:
+    """One differentiable operator. Static parameters go to ``__init__``, Tensors to the call::
+
+        class Square(Function):
+            def forward(self, x):
+                return x * x
+            def backward(self, needs, gy, y, x):
+                return 2 * x * gy
+
+        y = Square()(x)
+
+    An instance is applied once. ``saves_inputs`` and ``saves_output`` say which arrays ``backward`` reads; what it
+    does not read is not kept alive by the graph, and arrives in ``backward`` as None.
+    """
+
+    saves_inputs: bool | tuple[bool, ...] = True
+    saves_output: bool = False
+
+    def forward(self, *arrays: Any) -> Any:
+        """Arrays in, one array (or a tuple of arrays) out. Must not change its inputs."""
+        raise NotImplementedError
+
+    def backward(self, needs: tuple[bool, ...], gy: Any, y: Any, *xs: Any) -> Any:
+        """Return the gradient for each input, or None where ``needs`` says that none is wanted.
+
+        ``gy``: gradient of the output, same shape (a tuple, if forward returned one). ``y`` and ``xs`` are the saved
+        output and inputs. Everything is a Tensor, and everything computed from them must use operators on Tensors:
+        that is what makes the gradient differentiable. Read nothing from ``self`` but constants.
+        """
+        raise NotImplementedError
+
+    def __call__(self, *inputs: Any) -> Any:
+        tensors = tuple([x if isinstance(x, Tensor) else as_tensor(x) for x in inputs])
+        arrays = [t.data for t in tensors]
+        result = self.forward(*arrays)
+        several = type(result) is tuple
+        outputs = tuple([_frozen(y, arrays) for y in (result if several else (result,))])
+        node = None
+        if _recording.get() and any([t.requires_grad for t in tensors]):
+            node = Node(self, tensors, outputs, several)
+        made = tuple([Tensor._made_by(node, i, y) for i, y in enumerate(outputs)])
+        return made if several else made[0]
+
+
+def _frozen(y: Any, inputs: list[Array]) -> Array:
+    """Make a result read-only: what a graph may save must not change."""
+    if type(y) is np.ndarray:
+        if any([y is x for x in inputs]):
+            y = y.view()  # the caller's own array stays as it was
+    elif isinstance(y, np.generic):
+        y = np.asarray(y)  # NumPy's functions return scalars for 0-d results
+    else:
+        return y  # a CuPy array cannot be made read-only
+    y.flags.writeable = False
+    return y
+
+
+class Node:
+    """One recorded application of a Function."""
+
+    __slots__ = ("code", "edges", "fingerprints", "function", "hooks", "inputs", "instruction", "kinds", "order",
+                 "outputs", "several", "__weakref__")  # fmt: skip
+
+    def __init__(self, function: Function, tensors: tuple[Tensor, ...], outputs: tuple[Array, ...], several: bool):
+        self.function = function
+        self.order = next(_clock)
+        self.several = several
+        self.hooks: list[tuple[int, Callable[[Tensor], Tensor | None]]] | None = None
+        # Where each input came from: (Node, which of its outputs), (leaf Tensor, 0), or None for a constant.
+        self.edges: tuple[tuple[Vertex, int] | None, ...] = tuple([_edge(t) for t in tensors])
+        self.kinds = tuple([(t.data.shape, t.data.dtype) for t in tensors])
+        keep = function.saves_inputs
+        if keep is True:
+            self.inputs: tuple[Array | None, ...] = tuple([t.data for t in tensors])
+        elif keep is False:
+            self.inputs = (None,) * len(tensors)
+        else:
+            self.inputs = tuple([t.data if k else None for t, k in zip(tensors, keep, strict=True)])
+        # A kept output is an array; for one that is not kept, its shape and dtype are enough.
+        self.outputs = outputs if function.saves_output else tuple([(y.shape, y.dtype) for y in outputs])
+        self.fingerprints = tuple([_fingerprint(array) for array in self.inputs])
+        frame = sys._getframe(2)
+        while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+            frame = frame.f_back
+        self.code: CodeType = frame.f_code
+        self.instruction: int = frame.f_lasti
+
+    def __repr__(self) -> str:
+        return f"<{self.name} at {self.where}>"
+
+    @property
+    def name(self) -> str:
+        """The Function's class name."""
+        return type(self.function).__name__
+
+    @property
+    def where(self) -> str:
+        """``file:line`` of the user's program that made this Node."""
+        line = next(itertools.islice(self.code.co_positions(), self.instruction // 2, None))[0]
+        return f"{self.code.co_filename}:{line}"
+
+    def zeros(self, index: int) -> Tensor:
+        """A zero gradient for output ``index``, for a Function of several outputs of which only some were used."""
+        kept = self.outputs[index]
+        shape, dtype = kept if isinstance(kept, tuple) else (kept.shape, kept.dtype)
+        return Tensor(np.zeros(shape, dtype))
+
+    def saved(self, live: bool) -> tuple[Any, list[Tensor | None]]:
+        """Return the saved output(s) and inputs as Tensors: part of the graph if ``live``, else constants."""
+        xs: list[Tensor | None] = []
+        for i, (array, edge) in enumerate(zip(self.inputs, self.edges, strict=True)):
+            if array is None:
+                xs.append(None)
+                continue
+            if _fingerprint(array) != self.fingerprints[i]:
+                raise AutogradError(
+                    f"{self.name}, applied at {self.where}, saved its input {i} {array.shape} for the gradient, and the "
+                    "array was changed in place since: compute the gradient before the change, or change a copy"
+                )
+            if not live or edge is None:
+                xs.append(Tensor(array))
+            elif isinstance(edge[0], Node):
+                xs.append(Tensor._made_by(edge[0], edge[1], array))
+            elif edge[0].data is array:
+                xs.append(edge[0])
+            else:
+                raise AutogradError(
+                    f"{self.name}, applied at {self.where}: the leaf that is its input {i} was given new data since, "
+                    "so the gradient cannot be part of a new graph; compute it before the update"
+                )
+        ys: list[Tensor | None] = [None] * len(self.outputs)
+        if self.function.saves_output:
+            ys = [Tensor._made_by(self, i, y) if live else Tensor(y) for i, y in enumerate(self.outputs)]
+        return (tuple(ys) if self.several else ys[0]), xs
+
+    def backward(self, needs: tuple[bool, ...], gys: list[Tensor | None], live: bool) -> Sequence[Tensor | None]:
+        """Run the Function's ``backward`` and check what it returns."""
+        y, xs = self.saved(live)
+        gy = tuple([self.zeros(i) if g is None else g for i, g in enumerate(gys)]) if self.several else gys[0]
+        try:
+            result = self.function.backward(needs, gy, y, *xs)
+        except Exception as error:
+            error.add_note(f"in the gradient of {self.name}, applied at {self.where}")
+            raise
+        gxs = result if isinstance(result, tuple) else (result,)
+        if len(gxs) != len(xs):
+            raise AutogradError(
+                f"{self.name}.backward returned {len(gxs)} gradients for {len(xs)} inputs (applied at {self.where})"
+            )
+        for i, (need, gx, kind) in enumerate(zip(needs, gxs, self.kinds, strict=True)):
+            if need and gx is not None and (not isinstance(gx, Tensor) or (gx.data.shape, gx.data.dtype) != kind):
+                got = f"{gx.dtype} {gx.shape}" if isinstance(gx, Tensor) else f"a {type(gx).__name__}"
+                raise AutogradError(
+                    f"{self.name}.backward must return a Tensor {kind[1]} {kind[0]} for input {i}, "
+                    f"got {got} (applied at {self.where})"
+                )
+        return gxs
+
+
+def _edge(tensor: Tensor) -> tuple[Vertex, int] | None:
+    if tensor._node is not None:
+        return tensor._node, tensor._index
+    return (tensor, 0) if tensor.requires_grad else None
+
+
+def _fingerprint(array: Array | None) -> int | None:
+    """Return a checksum of an array that someone may still write to, None for one that cannot change."""
+    owner = array
+    while type(owner) is np.ndarray:
+        if owner.flags.writeable:
+            return zlib.crc32(np.ascontiguousarray(array))  # type: ignore[arg-type]
+        owner = owner.base
+    return None
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Iterable[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor, ...]:
+    """Return the gradients of ``outputs`` with respect to each of ``inputs``.
+
+    With several outputs, of the sum of all their elements weighted by ``grad_outputs`` (a vector-Jacobian product).
+    ``grad_outputs`` may be left out for outputs of one element. Only what lies between ``outputs`` and ``inputs`` is
+    computed: ``grad(loss, generator.parameters())`` passes through a discriminator without one of its weight
+    gradients. ``create_graph=True`` records the computation, so that the results can be differentiated again.
+
+    An input that the outputs do not depend on raises ValueError; with ``allow_unused`` its gradient is zero.
+    """
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    for i, x in enumerate(inputs):
+        if not x.requires_grad:
+            raise ValueError(
+                f"grad: inputs[{i}] {x.shape} does not require a gradient; make it with requires_grad=True"
+            )
+    found = _sweep(outputs, _cotangents("grad", outputs, grad_outputs), inputs, create_graph)
+    if not allow_unused and None in [g if g is None else 0 for g in found]:
+        i = next(i for i, g in enumerate(found) if g is None)
+        raise ValueError(
+            f"grad: the outputs do not depend on inputs[{i}] {inputs[i].shape}; pass allow_unused=True for a zero gradient"
+        )
+    return tuple([Tensor(x.namespace.zeros_like(x.data)) if g is None else g for x, g in zip(inputs, found, strict=True)])
+
+
+def backward(
+    outputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    create_graph: bool = False,
+) -> None:
+    """Add the gradients of ``outputs`` to ``.grad`` of every leaf that they depend on."""
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    cotangents = _cotangents("backward", outputs, grad_outputs)
+    leaves = {id(t): t for t in outputs if t._node is None}
+    for node in _ancestors(outputs):
+        leaves.update({id(e[0]): e[0] for e in node.edges if e is not None and isinstance(e[0], Tensor)})
+    for leaf, g in zip(leaves.values(), _sweep(outputs, cotangents, list(leaves.values()), create_graph), strict=True):
+        if g is None:
+            continue
+        if not create_graph:  # one gradient array can reach several leaves; each .grad is its leaf's own
+            g = Tensor(g.data.copy())
+        with recording(create_graph):
+            leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+
+def _cotangents(caller: str, outputs: list[Tensor], given: Any) -> list[Tensor]:
+    cotangents = [None] * len(outputs) if given is None else [given] if isinstance(given, Tensor) else list(given)
+    if len(cotangents) != len(outputs):
+        raise ValueError(f"{caller}: {len(outputs)} outputs but {len(cotangents)} grad_outputs")
+    result = []
+    for i, (y, gy) in enumerate(zip(outputs, cotangents, strict=True)):
+        if not y.requires_grad:
+            raise ValueError(
+                f"{caller}: outputs[{i}] {y.shape} was not computed from anything that requires a gradient"
+            )
+        if gy is None:
+            if y.size != 1:
+                raise ValueError(
+                    f"{caller}: outputs[{i}] has shape {y.shape}, and only a single number has a gradient of its own; "
+                    "reduce it (.sum(), .mean()) or pass grad_outputs"
+                )
+            gy = Tensor(y.namespace.ones_like(y.data))
+        elif (gy.shape, gy.dtype) != (y.shape, y.dtype):
+            raise ValueError(
+                f"{caller}: grad_outputs[{i}] is {gy.dtype} {gy.shape}, but outputs[{i}] is {y.dtype} {y.shape}"
+            )
+        result.append(gy)
+    return result
+
+
+def _ancestors(outputs: list[Tensor]) -> list[Node]:
+    """Return every Node that ``outputs`` depend on, oldest first."""
+    stack = [t._node for t in outputs if t._node is not None]
+    seen = {id(node): node for node in stack}
+    while stack:
+        for edge in stack.pop().edges:
+            if edge is not None and isinstance(edge[0], Node) and id(edge[0]) not in seen:
+                seen[id(edge[0])] = edge[0]
+                stack.append(edge[0])
+    return sorted(seen.values(), key=lambda node: node.order)
+
+
+def _sweep(
+    outputs: list[Tensor], cotangents: list[Tensor], targets: list[Tensor], create_graph: bool
+) -> list[Tensor | None]:
+    """Walk the graph once, newest Node first, and return the gradient that reached each target."""
+    nodes = _ancestors(outputs)
+    wanted = {(id(vertex), index): None for vertex, index in filter(None, map(_edge, targets))}
+
+    # Oldest first: a Node is useful if a target lies behind it. The rest of the graph is not visited.
+    useful = {vertex for vertex, _ in wanted}
+    for node in nodes:
+        if any([edge is not None and id(edge[0]) in useful for edge in node.edges]):
+            useful.add(id(node))
+
+    arrived: dict[tuple[int, int], Tensor] = {}  # the sum, so far, of what flows into each output or leaf
+    result: dict[tuple[int, int], Tensor | None] = dict(wanted)
+
+    def send(vertex: Vertex, index: int, g: Tensor) -> None:
+        key = (id(vertex), index)
+        arrived[key] = arrived[key] + g if key in arrived else g
+
+    with recording(create_graph):
+        for y, gy in zip(outputs, cotangents, strict=True):
+            send(*_edge(y), gy)  # type: ignore[misc]
+        for node in reversed(nodes):
+            if id(node) not in useful:
+                continue
+            gys = [arrived.pop((id(node), i), None) for i in range(len(node.outputs))]
+            if all([g is None for g in gys]):
+                continue
+            for i, hook in node.hooks or ():
+                gys[i] = _hooked(hook, gys[i])
+            for i, g in enumerate(gys):
+                if (id(node), i) in wanted:
+                    result[id(node), i] = g
+            needs = tuple([edge is not None and id(edge[0]) in useful for edge in node.edges])
+            if any(needs):
+                for edge, need, gx in zip(node.edges, needs, node.backward(needs, gys, create_graph), strict=True):
+                    if need and gx is not None:
+                        send(*edge, gx)  # type: ignore[misc]
+        for target in targets:  # what is left in `arrived` has reached its leaf
+            if target._node is None and (id(target), 0) in arrived:
+                g = arrived.pop((id(target), 0))
+                for leaf_hook in target._hooks or ():
+                    g = _hooked(leaf_hook, g)
+                result[id(target), 0] = g
+    return [result[id(edge[0]), edge[1]] if edge else None for edge in map(_edge, targets)]
+
+
+def _hooked(hook: Callable[[Tensor], Tensor | None], g: Tensor | None) -> Any:
+    replacement = None if g is None else hook(g)
+    return g if replacement is None else replacement
+
+
+@contextmanager
+def recording(on: bool) -> Iterator[None]:
+    """Record, or do not record, what is computed inside; holds for this thread (or async task) only."""
+    token = _recording.set(on)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+def no_grad() -> Any:
+    """Compute without recording a graph: ``with no_grad(): ...``, or as a decorator."""
+    return recording(False)
+
+
+def enable_grad() -> Any:
+    """Record a graph again inside `no_grad`."""
+    return recording(True)
+
+
+def is_grad_enabled() -> bool:
+    """Return whether operators are recorded here and now."""
+    return _recording.get()

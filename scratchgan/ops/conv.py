@@ -1,0 +1,169 @@
+"""Convolutions: three Functions that are each other's gradients.
+
+A convolution is linear in its input x and in its weights w, and so the number <conv(x, w), gy> is linear in each of
+x, w and gy. Three arrays, three kernels, each of which takes two of the arrays and gives the shape of the third:
+
+                     y = forward(x, w)
+        gx = input_grad(gy, w)      gw = weight_grad(x, gy)
+
+The gradient of any one of them is made of the other two, so these three serve every order of derivative. The
+transposed convolution is ``input_grad`` used forwards. A `Geometry` names the three kernels of one kind of
+convolution; the fused upsampling + convolution is a second kind, under the same three Functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .. import kernels
+from ..autograd import Function
+from ..device import Array
+from ..tensor import Tensor, as_tensor
+from .reduce import sum
+
+Pair = int | tuple[int, int]
+
+
+class Geometry(Protocol):
+    """The three kernels of one kind of convolution, with everything but the arrays and sizes fixed."""
+
+    def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array: ...
+
+    def input_grad(self, gy: Array, w: Array, input_hw: tuple[int, int]) -> Array: ...
+
+    def weight_grad(self, x: Array, gy: Array, kernel_hw: tuple[int, int]) -> Array: ...
+
+
+@dataclass(frozen=True)
+class PlainGeometry:
+    """A convolution with stride, padding, dilation and groups."""
+
+    stride: Pair = 1
+    padding: Pair = 0
+    dilation: Pair = 1
+    groups: int = 1
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+
+    def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
+        return kernels.conv2d(x, w, bias, **self._settings)
+
+    def input_grad(self, gy: Array, w: Array, input_hw: tuple[int, int]) -> Array:
+        return kernels.conv2d_input_grad(gy, w, input_hw, **self._settings)
+
+    def weight_grad(self, x: Array, gy: Array, kernel_hw: tuple[int, int]) -> Array:
+        return kernels.conv2d_weight_grad(x, gy, kernel_hw, **self._settings)
+
+
+@dataclass(frozen=True)
+class UpsampledGeometry:
+    """Nearest upsampling by ``scale``, then a convolution with stride 1, without the large image in between."""
+
+    scale: Pair = 2
+    padding: Pair = 1
+
+    def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
+        return kernels.upsample_conv2d(x, w, bias, scale=self.scale, padding=self.padding)
+
+    def input_grad(self, gy: Array, w: Array, input_hw: tuple[int, int]) -> Array:
+        return kernels.upsample_conv2d_input_grad(gy, w, scale=self.scale, padding=self.padding)
+
+    def weight_grad(self, x: Array, gy: Array, kernel_hw: tuple[int, int]) -> Array:
+        return kernels.upsample_conv2d_weight_grad(x, gy, kernel_hw, scale=self.scale, padding=self.padding)
+
+
+class Convolve(Function):
+    """(x, w) or (x, w, bias) -> y."""
+
+    def __init__(self, geometry: Geometry):
+        self.geometry = geometry
+
+    def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
+        return self.geometry.forward(x, w, bias)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor, w: Tensor, *bias: Tensor) -> Any:
+        gx = ConvolveInputGrad(self.geometry, x.shape[2:])(gy, w) if needs[0] else None
+        gw = ConvolveWeightGrad(self.geometry, w.shape[2:])(x, gy) if needs[1] else None
+        return (gx, gw, sum(gy, (0, 2, 3)) if needs[2] else None) if bias else (gx, gw)
+
+
+class ConvolveInputGrad(Function):
+    """(gy, w) -> gx, for an input of height and width ``input_hw``, which a stride leaves open."""
+
+    def __init__(self, geometry: Geometry, input_hw: tuple[int, ...]):
+        self.geometry = geometry
+        self.input_hw = input_hw
+
+    def forward(self, gy: Array, w: Array) -> Array:
+        return self.geometry.input_grad(gy, w, self.input_hw)
+
+    def backward(self, needs: tuple[bool, ...], ggx: Tensor, _: None, gy: Tensor, w: Tensor) -> Any:
+        return (
+            Convolve(self.geometry)(ggx, w) if needs[0] else None,
+            ConvolveWeightGrad(self.geometry, w.shape[2:])(ggx, gy) if needs[1] else None,
+        )
+
+
+class ConvolveWeightGrad(Function):
+    """(x, gy) -> gw, for weights of height and width ``kernel_hw``."""
+
+    def __init__(self, geometry: Geometry, kernel_hw: tuple[int, ...]):
+        self.geometry = geometry
+        self.kernel_hw = kernel_hw
+
+    def forward(self, x: Array, gy: Array) -> Array:
+        return self.geometry.weight_grad(x, gy, self.kernel_hw)
+
+    def backward(self, needs: tuple[bool, ...], ggw: Tensor, _: None, x: Tensor, gy: Tensor) -> Any:
+        return (
+            ConvolveInputGrad(self.geometry, x.shape[2:])(gy, ggw) if needs[0] else None,
+            Convolve(self.geometry)(x, ggw) if needs[1] else None,
+        )
+
+
+def conv2d(
+    x: Any, weight: Any, bias: Any = None, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1, groups: int = 1
+) -> Tensor:
+    """2-D convolution (cross-correlation, as in every deep learning library).
+
+    x (N,C,H,W), weight (O,C/groups,kH,kW), bias (O,) or None -> (N,O,H',W'). stride, padding and dilation are an int
+    or a (vertical, horizontal) pair. Errors are the kernel's, `scratchgan.kernels.conv2d`.
+    """
+    geometry = PlainGeometry(stride, padding, dilation, groups)
+    return Convolve(geometry)(x, weight) if bias is None else Convolve(geometry)(x, weight, bias)
+
+
+def conv_transpose2d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
+) -> Tensor:
+    """Transposed 2-D convolution: the gradient of `conv2d` with respect to its input, used forwards.
+
+    x (N,I,H,W), weight (I,O/groups,kH,kW), bias (O,) or None -> (N,O,H',W') with
+    H' = (H-1)*stride - 2*padding + dilation*(kH-1) + output_padding + 1. The argument order is PyTorch's.
+    """
+    x, weight = as_tensor(x), as_tensor(weight)
+    hw = kernels.conv_transpose2d_output_hw(
+        x.shape, weight.shape, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation, groups=groups
+    )
+    y = ConvolveInputGrad(PlainGeometry(stride, padding, dilation, groups), hw)(x, weight)
+    return y if bias is None else y + as_tensor(bias).reshape(1, -1, 1, 1)
+
+
+def upsample_conv2d(x: Any, weight: Any, bias: Any = None, scale: Pair = 2, padding: Pair = 1) -> Tensor:
+    """``conv2d(upsample_nearest2d(x, scale), weight, bias, padding=padding)``, without the upsampled image.
+
+    x (N,C,H,W), weight (O,C,kH,kW), bias (O,) or None -> (N,O,H*scale+2*padding-kH+1,W*...). At scale 2 a 3x3
+    convolution costs 16 multiplications where the two steps take 36; see docs/kernels.md.
+    """
+    geometry = UpsampledGeometry(scale, padding)
+    return Convolve(geometry)(x, weight) if bias is None else Convolve(geometry)(x, weight, bias)

@@ -1,0 +1,417 @@
+"""Operators that act on each element alone, with NumPy's broadcasting.
+
+Every function takes Tensors, arrays or Python numbers and returns a Tensor. Operands must agree in dtype: a Python
+number takes the Tensor's, and float32 never becomes float64 on the way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import kernels
+from ..autograd import Function
+from ..device import Array, DeviceError, device_of, namespace
+from ..device import to_device as move
+from ..tensor import Tensor, as_tensor
+from .shape import sum_to
+
+
+def _operands(operator: str, *values: Any) -> tuple[Tensor, ...]:
+    """Return the operands as Tensors of one dtype on one device; numbers and masks adopt those of the first Tensor."""
+    like = next((v for v in values if isinstance(v, Tensor)), None) or as_tensor(values[0])
+    tensors = []
+    for value in values:
+        if isinstance(value, (int, float)):
+            value = Tensor._made_by(None, 0, like.namespace.asarray(value, like.dtype))
+        value = as_tensor(value)
+        if value.dtype == bool:
+            value = Tensor._made_by(None, 0, value.data.astype(like.dtype))
+        if value.dtype != like.dtype:
+            raise TypeError(
+                f"{operator}: the operands are {like.dtype} and {value.dtype}; nothing is promoted silently, "
+                "convert one with .astype"
+            )
+        if value.namespace is not like.namespace:
+            raise DeviceError(f"{operator}: the operands are on {like.device} and {value.device}; move one with .to")
+        tensors.append(value)
+    return tuple(tensors)
+
+
+class Add(Function):
+    saves_inputs = False
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.shapes = a.shape, b.shape
+        return a + b
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, a: None, b: None) -> Any:
+        return tuple(sum_to(gy, shape) if need else None for need, shape in zip(needs, self.shapes, strict=True))
+
+
+class Subtract(Function):
+    saves_inputs = False
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.shapes = a.shape, b.shape
+        return a - b
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, a: None, b: None) -> Any:
+        return (
+            sum_to(gy, self.shapes[0]) if needs[0] else None,
+            sum_to(-gy, self.shapes[1]) if needs[1] else None,
+        )
+
+
+class Multiply(Function):
+    def forward(self, a: Array, b: Array) -> Array:
+        return a * b
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, a: Tensor, b: Tensor) -> Any:
+        return (
+            sum_to(gy * b, a.shape) if needs[0] else None,
+            sum_to(gy * a, b.shape) if needs[1] else None,
+        )
+
+
+class Divide(Function):
+    def forward(self, a: Array, b: Array) -> Array:
+        return a / b
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, a: Tensor, b: Tensor) -> Any:
+        ga = gy / b
+        return (
+            sum_to(ga, a.shape) if needs[0] else None,
+            sum_to(-ga * a / b, b.shape) if needs[1] else None,
+        )
+
+
+class Negative(Function):
+    saves_inputs = False
+
+    def forward(self, x: Array) -> Array:
+        return -x
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: None) -> Any:
+        return -gy
+
+
+class Power(Function):
+    """x to a constant power."""
+
+    def __init__(self, exponent: float):
+        self.exponent = exponent
+
+    def forward(self, x: Array) -> Array:
+        return x**self.exponent
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor) -> Any:
+        if self.exponent == 0:  # also where x is 0, for which 0 * x**-1 would be NaN
+            return gy * 0.0
+        return gy * (power(x, self.exponent - 1) * self.exponent)
+
+
+class PowerTensor(Function):
+    """A base to an exponent that is a Tensor too."""
+
+    saves_output = True
+
+    def forward(self, base: Array, exponent: Array) -> Array:
+        return base**exponent
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: Tensor, base: Tensor, exponent: Tensor) -> Any:
+        g_base = g_exponent = None
+        if needs[0]:  # e * b**(e-1), which is 0 for e = 0 even where b is 0
+            slope = where(exponent == 0, 0.0, exponent * power(base, where(exponent == 0, 1.0, exponent - 1)))
+            g_base = sum_to(gy * slope, base.shape)
+        if needs[1]:  # y * log(b), which tends to 0 as b does
+            slope = where(base == 0, 0.0, y * log(where(base == 0, 1.0, base)))
+            g_exponent = sum_to(gy * slope, exponent.shape)
+        return g_base, g_exponent
+
+
+class Exp(Function):
+    saves_inputs, saves_output = False, True
+
+    def forward(self, x: Array) -> Array:
+        return namespace(x).exp(x)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: Tensor, x: None) -> Any:
+        return gy * y
+
+
+class Log(Function):
+    def forward(self, x: Array) -> Array:
+        return namespace(x).log(x)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor) -> Any:
+        return gy / x
+
+
+class Sqrt(Function):
+    saves_inputs, saves_output = False, True
+
+    def forward(self, x: Array) -> Array:
+        return namespace(x).sqrt(x)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: Tensor, x: None) -> Any:
+        return gy / (y * 2.0)
+
+
+class Abs(Function):
+    def forward(self, x: Array) -> Array:
+        return namespace(x).abs(x)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor) -> Any:
+        return gy * Tensor(x.namespace.sign(x.data))
+
+
+class Tanh(Function):
+    saves_inputs, saves_output = False, True
+
+    def forward(self, x: Array) -> Array:
+        return namespace(x).tanh(x)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: Tensor, x: None) -> Any:
+        return gy * (1.0 - y * y)
+
+
+class Sigmoid(Function):
+    saves_inputs, saves_output = False, True
+
+    def forward(self, x: Array) -> Array:
+        # 1 / (1 + exp(-x)) overflows for large negative x; this form never does.
+        return 0.5 * (namespace(x).tanh(0.5 * x) + 1.0)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: Tensor, x: None) -> Any:
+        return gy * (y * (1.0 - y))
+
+
+class Softplus(Function):
+    def forward(self, x: Array) -> Array:
+        return namespace(x).logaddexp(x, x.dtype.type(0))
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor) -> Any:
+        return gy * sigmoid(x)
+
+
+class LeakyRelu(Function):
+    """Saves its output, whose sign is the input's: the next layer keeps that array anyway."""
+
+    saves_inputs, saves_output = False, True
+
+    def __init__(self, slope: float):
+        self.slope = slope
+
+    def forward(self, x: Array) -> Array:
+        return kernels.leaky_relu(x, self.slope)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: Tensor, x: None) -> Any:
+        return LeakyReluGrad(self.slope)(gy, y)
+
+
+class LeakyReluGrad(Function):
+    """gy where y > 0, slope * gy elsewhere: linear in gy, and flat in y."""
+
+    saves_inputs = (False, True)
+
+    def __init__(self, slope: float):
+        self.slope = slope
+
+    def forward(self, gy: Array, y: Array) -> Array:
+        return kernels.leaky_relu_grad(gy, y, self.slope)
+
+    def backward(self, needs: tuple[bool, ...], ggx: Tensor, _: None, gy: None, y: Tensor) -> Any:
+        return (LeakyReluGrad(self.slope)(ggx, y) if needs[0] else None), None
+
+
+class Clip(Function):
+    def __init__(self, minimum: float | None, maximum: float | None):
+        self.minimum, self.maximum = minimum, maximum
+
+    def forward(self, x: Array) -> Array:
+        return namespace(x).clip(x, self.minimum, self.maximum)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor) -> Any:
+        inside = x.namespace.ones_like(x.data, dtype=bool)
+        if self.minimum is not None:
+            inside &= x.data >= self.minimum
+        if self.maximum is not None:
+            inside &= x.data <= self.maximum
+        return gy * Tensor(inside)
+
+
+class Where(Function):
+    saves_inputs = False
+
+    def __init__(self, condition: Array):
+        self.condition = condition
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.shapes = a.shape, b.shape
+        return namespace(a).where(self.condition, a, b)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, a: None, b: None) -> Any:
+        return (
+            sum_to(where(self.condition, gy, 0.0), self.shapes[0]) if needs[0] else None,
+            sum_to(where(self.condition, 0.0, gy), self.shapes[1]) if needs[1] else None,
+        )
+
+
+class Maximum(Function):
+    def forward(self, a: Array, b: Array) -> Array:
+        return namespace(a).maximum(a, b)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, a: Tensor, b: Tensor) -> Any:
+        share = ((a.data > b.data) + 0.5 * (a.data == b.data)).astype(a.dtype)  # how much of y is a: 1, 1/2 or 0
+        return (
+            sum_to(gy * Tensor(share), a.shape) if needs[0] else None,
+            sum_to(gy * Tensor(1 - share), b.shape) if needs[1] else None,
+        )
+
+
+class AsType(Function):
+    saves_inputs = False
+
+    def __init__(self, dtype: Any):
+        self.dtype = dtype
+
+    def forward(self, x: Array) -> Array:
+        self.source = x.dtype
+        return x.astype(self.dtype)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: None) -> Any:
+        return AsType(self.source)(gy)
+
+
+class ToDevice(Function):
+    saves_inputs = False
+
+    def __init__(self, device: str):
+        self.device = device
+
+    def forward(self, x: Array) -> Array:
+        self.source = device_of(x)
+        return move(x, self.device)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: None) -> Any:
+        return ToDevice(self.source)(gy)
+
+
+def add(a: Any, b: Any) -> Tensor:
+    """a + b."""
+    return Add()(*_operands("add", a, b))
+
+
+def subtract(a: Any, b: Any) -> Tensor:
+    """a - b."""
+    return Subtract()(*_operands("subtract", a, b))
+
+
+def multiply(a: Any, b: Any) -> Tensor:
+    """a * b."""
+    return Multiply()(*_operands("multiply", a, b))
+
+
+def divide(a: Any, b: Any) -> Tensor:
+    """a / b."""
+    return Divide()(*_operands("divide", a, b))
+
+
+def negative(x: Any) -> Tensor:
+    """-x."""
+    return Negative()(x)
+
+
+def power(base: Any, exponent: Any) -> Tensor:
+    """base ** exponent; either may be a number. At base 0 the gradient with respect to the exponent is 0."""
+    if isinstance(exponent, (int, float)):
+        return Power(exponent)(base)
+    return PowerTensor()(*_operands("power", base, exponent))
+
+
+def exp(x: Any) -> Tensor:
+    """e ** x."""
+    return Exp()(x)
+
+
+def log(x: Any) -> Tensor:
+    """The natural logarithm."""
+    return Log()(x)
+
+
+def sqrt(x: Any) -> Tensor:
+    """The square root; its gradient at 0 is infinite."""
+    return Sqrt()(x)
+
+
+def abs(x: Any) -> Tensor:
+    """|x|; the gradient at 0 is 0."""
+    return Abs()(x)
+
+
+def tanh(x: Any) -> Tensor:
+    """The hyperbolic tangent."""
+    return Tanh()(x)
+
+
+def sigmoid(x: Any) -> Tensor:
+    """1 / (1 + exp(-x)), without overflow."""
+    return Sigmoid()(x)
+
+
+def softplus(x: Any) -> Tensor:
+    """log(1 + exp(x)), without overflow."""
+    return Softplus()(x)
+
+
+def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
+    """x where x > 0, slope * x elsewhere (slope >= 0); the gradient at 0 is ``slope``."""
+    if not slope >= 0:
+        raise ValueError(f"leaky_relu: slope must be at least 0, got {slope}")
+    return LeakyRelu(slope)(x)
+
+
+def relu(x: Any) -> Tensor:
+    """max(x, 0); the gradient at 0 is 0."""
+    return LeakyRelu(0.0)(x)
+
+
+def clip(x: Any, minimum: float | None = None, maximum: float | None = None) -> Tensor:
+    """x held between two bounds, either of which may be None; the gradient at a bound is 1."""
+    if minimum is not None and maximum is not None and minimum > maximum:
+        raise ValueError(f"clip: minimum {minimum} is above maximum {maximum}")
+    return Clip(minimum, maximum)(x)
+
+
+def where(condition: Any, a: Any, b: Any) -> Tensor:
+    """a where ``condition`` (bool, not differentiable) holds, b elsewhere; the three are broadcast."""
+    condition = condition.data if isinstance(condition, Tensor) else condition
+    if condition.dtype != bool:
+        raise TypeError(f"where: the condition must be bool, got {condition.dtype}")
+    return Where(condition)(*_operands("where", a, b))
+
+
+def maximum(a: Any, b: Any) -> Tensor:
+    """The larger of a and b, element by element; where they are equal each gets half the gradient."""
+    return Maximum()(*_operands("maximum", a, b))
+
+
+def minimum(a: Any, b: Any) -> Tensor:
+    """The smaller of a and b, element by element; where they are equal each gets half the gradient."""
+    a, b = _operands("minimum", a, b)
+    return -maximum(-a, -b)
+
+
+def astype(x: Any, dtype: Any) -> Tensor:
+    """x in another floating dtype."""
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(f"astype: a Tensor is float32 or float64, got {np.dtype(dtype)}")
+    return AsType(np.dtype(dtype))(x)
+
+
+def to_device(x: Any, device: str) -> Tensor:
+    """x on "cpu" or "cuda:<index>"; x itself if it is there already."""
+    x = as_tensor(x)
+    return x if x.device == device or (device == "cuda" and x.device == "cuda:0") else ToDevice(device)(x)

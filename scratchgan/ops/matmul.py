@@ -1,0 +1,68 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Function
+from ..device import Array
+from ..tensor import Tensor, as_tensor
+from .shape import reshape, sum_to, transpose
+
+
+class Matmul(Function):
+    """Products of the last two axes; the axes before them are broadcast. Each gradient is a product again."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return a @ b
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, a: Tensor, b: Tensor) -> Any:
+        return (
+            sum_to(Matmul()(gy, _swapped(b)), a.shape) if needs[0] else None,
+            sum_to(Matmul()(_swapped(a), gy), b.shape) if needs[1] else None,
+        )
+
+
+def _swapped(x: Tensor) -> Tensor:
+    return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def matmul(a: Any, b: Any) -> Tensor:
+    """a @ b: (..., M, K) and (..., K, N) give (..., M, N). A vector counts as one row on the left, one column on the right."""
+    a, b = as_tensor(a), as_tensor(b)
+    if a.dtype != b.dtype:
+        raise TypeError(f"matmul: the operands are {a.dtype} and {b.dtype}; convert one with .astype")
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError(f"matmul: the operands need at least one axis, got {a.shape} and {b.shape}; use * for numbers")
+    rows, columns = (a.shape if a.ndim > 1 else (1, *a.shape)), (b.shape if b.ndim > 1 else (*b.shape, 1))
+    if rows[-1] != columns[-2]:
+        raise ValueError(
+            f"matmul: a is {a.shape} and b is {b.shape}, so a's last axis ({rows[-1]}) "
+            f"does not match b's rows ({columns[-2]})"
+        )
+    try:
+        np.broadcast_shapes(rows[:-2], columns[:-2])
+    except ValueError:
+        raise ValueError(f"matmul: the leading axes of {a.shape} and {b.shape} cannot be broadcast") from None
+    y = Matmul()(reshape(a, rows) if a.ndim == 1 else a, reshape(b, columns) if b.ndim == 1 else b)
+    if a.ndim == 1:
+        y = reshape(y, (*y.shape[:-2], y.shape[-1]))
+    if b.ndim == 1:
+        y = reshape(y, y.shape[:-1])
+    return y
+
+
+def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
+    """x @ weight.T + bias: x is (..., in), weight (out, in), bias (out,)."""
+    x, weight = as_tensor(x), as_tensor(weight)
+    if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
+        raise ValueError(f"linear: x is {x.shape} and weight is {weight.shape}; x's last axis must be weight's (out, in)[1]")
+    y = matmul(x, transpose(weight))
+    if bias is None:
+        return y
+    bias = as_tensor(bias)
+    if bias.shape != weight.shape[:1]:
+        raise ValueError(f"linear: bias is {bias.shape}, but weight {weight.shape} has {weight.shape[0]} outputs")
+    return y + bias
