@@ -253,7 +253,9 @@ def grad(
         raise ValueError(
             f"grad: the outputs do not depend on inputs[{i}] {inputs[i].shape}; pass allow_unused=True for a zero gradient"
         )
-    return tuple([Tensor(x.namespace.zeros_like(x.data)) if g is None else g for x, g in zip(inputs, found, strict=True)])
+    return tuple(
+        [Tensor(x.namespace.zeros_like(x.data)) if g is None else g for x, g in zip(inputs, found, strict=True)]
+    )
 
 
 def backward(

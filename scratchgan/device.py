@@ -54,7 +54,9 @@ def require_cuda() -> Any:
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise DeviceError(f"device 'cuda': no usable GPU ({error}); check the driver with nvidia-smi, or use 'cpu'") from error
+        raise DeviceError(
+            f"device 'cuda': no usable GPU ({error}); check the driver with nvidia-smi, or use 'cpu'"
+        ) from error
     if count == 0:
         raise DeviceError("device 'cuda': no GPU was found; check the driver with nvidia-smi, or use 'cpu'")
     return cupy

@@ -10,7 +10,6 @@ import operator
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from .device import Array, device_of, namespace, to_device
 if TYPE_CHECKING:
     from .autograd import Node
 
-ops: ModuleType  # scratchgan.ops puts itself here when it is imported, so that imports only point down
+ops: Any = None  # scratchgan.ops puts itself here when it is imported, so that imports only point down
 
 
 class Tensor:

@@ -46,7 +46,12 @@ class PlainGeometry:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
 
     def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
         return kernels.conv2d(x, w, bias, **self._settings)
@@ -125,7 +130,13 @@ class ConvolveWeightGrad(Function):
 
 
 def conv2d(
-    x: Any, weight: Any, bias: Any = None, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1, groups: int = 1
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
 ) -> Tensor:
     """2-D convolution (cross-correlation, as in every deep learning library).
 
@@ -153,7 +164,13 @@ def conv_transpose2d(
     """
     x, weight = as_tensor(x), as_tensor(weight)
     hw = kernels.conv_transpose2d_output_hw(
-        x.shape, weight.shape, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation, groups=groups
+        x.shape,
+        weight.shape,
+        stride=stride,
+        padding=padding,
+        output_padding=output_padding,
+        dilation=dilation,
+        groups=groups,
     )
     y = ConvolveInputGrad(PlainGeometry(stride, padding, dilation, groups), hw)(x, weight)
     return y if bias is None else y + as_tensor(bias).reshape(1, -1, 1, 1)

@@ -18,25 +18,32 @@ from ..tensor import Tensor, as_tensor
 from .shape import sum_to
 
 
-def _operands(operator: str, *values: Any) -> tuple[Tensor, ...]:
-    """Return the operands as Tensors of one dtype on one device; numbers and masks adopt those of the first Tensor."""
-    like = next((v for v in values if isinstance(v, Tensor)), None) or as_tensor(values[0])
-    tensors = []
-    for value in values:
-        if isinstance(value, (int, float)):
-            value = Tensor._made_by(None, 0, like.namespace.asarray(value, like.dtype))
-        value = as_tensor(value)
-        if value.dtype == bool:
-            value = Tensor._made_by(None, 0, value.data.astype(like.dtype))
-        if value.dtype != like.dtype:
+def _operands(operator: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
+    """Return both operands as Tensors of one dtype on one device; a number or a mask adopts the other's dtype."""
+    if not isinstance(a, Tensor):
+        a = _constant(a, b)
+    if not isinstance(b, Tensor):
+        b = _constant(b, a)
+    if a.data.dtype != b.data.dtype:
+        if a.dtype == bool:
+            a = Tensor(a.data.astype(b.dtype))
+        elif b.dtype == bool:
+            b = Tensor(b.data.astype(a.dtype))
+        else:
             raise TypeError(
-                f"{operator}: the operands are {like.dtype} and {value.dtype}; nothing is promoted silently, "
+                f"{operator}: the operands are {a.dtype} and {b.dtype}; nothing is promoted silently, "
                 "convert one with .astype"
             )
-        if value.namespace is not like.namespace:
-            raise DeviceError(f"{operator}: the operands are on {like.device} and {value.device}; move one with .to")
-        tensors.append(value)
-    return tuple(tensors)
+    if type(a.data) is not type(b.data):
+        raise DeviceError(f"{operator}: the operands are on {a.device} and {b.device}; move one with .to")
+    return a, b
+
+
+def _constant(value: Any, like: Any) -> Tensor:
+    """Return an operand that is no Tensor as one; a number, in the dtype and on the device of ``like``."""
+    if isinstance(value, (int, float)) and isinstance(like, Tensor):
+        return Tensor._made_by(None, 0, like.namespace.asarray(value, like.data.dtype))
+    return as_tensor(value)
 
 
 class Add(Function):

@@ -36,7 +36,9 @@ def cross_entropy(logits: Any, labels: Any) -> Tensor:
             f"cross_entropy: logits must be (N,K) and labels N integers, got {logits.shape} and {labels.dtype} {labels.shape}"
         )
     if labels.size and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
-        raise ValueError(f"cross_entropy: labels run from {labels.min()} to {labels.max()}, but there are {logits.shape[1]} classes")
+        raise ValueError(
+            f"cross_entropy: labels run from {labels.min()} to {labels.max()}, but there are {logits.shape[1]} classes"
+        )
     return mean(logsumexp(logits, 1) - getitem(logits, (np.arange(len(labels)), labels)))
 
 

@@ -58,7 +58,9 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     """x @ weight.T + bias: x is (..., in), weight (out, in), bias (out,)."""
     x, weight = as_tensor(x), as_tensor(weight)
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
-        raise ValueError(f"linear: x is {x.shape} and weight is {weight.shape}; x's last axis must be weight's (out, in)[1]")
+        raise ValueError(
+            f"linear: x is {x.shape} and weight is {weight.shape}; x's last axis must be weight's (out, in)[1]"
+        )
     y = matmul(x, transpose(weight))
     if bias is None:
         return y

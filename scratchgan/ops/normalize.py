@@ -36,9 +36,7 @@ class BatchNorm(Function):
     def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor, weight: Tensor, _: None) -> Any:
         if is_grad_enabled():  # to be differentiated again: the same formula, in operators
             return _batch_norm_grad(gy, x, weight, self.eps)
-        return tuple(
-            Tensor(g) for g in kernels.batch_norm_grad(gy.data, x.data, weight.data, self.mean, self.invstd)
-        )
+        return tuple(Tensor(g) for g in kernels.batch_norm_grad(gy.data, x.data, weight.data, self.mean, self.invstd))
 
 
 def _batch_norm_grad(gy: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:

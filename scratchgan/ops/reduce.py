@@ -23,7 +23,9 @@ from .shape import broadcast_to, normalized_axes, reshape
 def _arguments(operator: str, x: Any, axis: Any, keepdims: bool, names: dict[str, Any]) -> tuple[Tensor, Any, bool]:
     unknown = set(names) - {"dim", "keepdim"}
     if unknown:
-        raise TypeError(f"{operator}: unknown argument {sorted(unknown)[0]!r}; it takes axis (dim) and keepdims (keepdim)")
+        raise TypeError(
+            f"{operator}: unknown argument {sorted(unknown)[0]!r}; it takes axis (dim) and keepdims (keepdim)"
+        )
     if "dim" in names and axis is not None:
         raise TypeError(f"{operator}: axis and dim mean the same, give one")
     x = as_tensor(x)

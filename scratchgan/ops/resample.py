@@ -156,9 +156,7 @@ def upsample_bilinear2d(x: Any, scale: Pair = 2) -> Tensor:
     return UpsampleBilinear2d(scale)(x)
 
 
-def max_pool2d(
-    x: Any, kernel: Pair, stride: Pair | None = None, padding: Pair = 0, dilation: Pair = 1
-) -> Tensor:
+def max_pool2d(x: Any, kernel: Pair, stride: Pair | None = None, padding: Pair = 0, dilation: Pair = 1) -> Tensor:
     """The largest pixel of each window, whose stride is the kernel's size unless given; the first of equals wins."""
     return MaxPool2d(kernel, stride, padding, dilation)(x)
 

@@ -218,7 +218,9 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
         if t.dtype != first.dtype:
             raise TypeError(f"concatenate: xs[{i}] is {t.dtype} but xs[0] is {first.dtype}; convert one with .astype")
         if (*t.shape[:axis], *t.shape[axis + 1 :]) != (*first.shape[:axis], *first.shape[axis + 1 :]):
-            raise ValueError(f"concatenate: xs[{i}] is {t.shape} and xs[0] is {first.shape}; only axis {axis} may differ")
+            raise ValueError(
+                f"concatenate: xs[{i}] is {t.shape} and xs[0] is {first.shape}; only axis {axis} may differ"
+            )
     return Concatenate(axis)(*tensors)
 
 
