@@ -65,7 +65,7 @@ class Function:
     """
 
     saves_inputs: bool | tuple[bool, ...] = True
-    saves_output: bool = False
+    saves_output: bool = True
 
     def forward(self, *arrays: Any) -> Any:
         """Arrays in, one array (or a tuple of arrays) out. Must not change its inputs."""
@@ -109,8 +109,20 @@ def _frozen(y: Any, inputs: list[Array]) -> Array:
 class Node:
     """One recorded application of a Function."""
 
-    __slots__ = ("code", "edges", "fingerprints", "function", "hooks", "inputs", "instruction", "kinds", "order",
-                 "outputs", "several", "__weakref__")  # fmt: skip
+    __slots__ = (
+        "__weakref__",
+        "code",
+        "edges",
+        "fingerprints",
+        "function",
+        "hooks",
+        "inputs",
+        "instruction",
+        "kinds",
+        "order",
+        "outputs",
+        "several",
+    )  # fmt: skip
 
     def __init__(self, function: Function, tensors: tuple[Tensor, ...], outputs: tuple[Array, ...], several: bool):
         self.function = function
@@ -165,8 +177,8 @@ class Node:
                 continue
             if _fingerprint(array) != self.fingerprints[i]:
                 raise AutogradError(
-                    f"{self.name}, applied at {self.where}, saved its input {i} {array.shape} for the gradient, and the "
-                    "array was changed in place since: compute the gradient before the change, or change a copy"
+                    f"{self.name}, applied at {self.where}, saved its input {i} {array.shape} for the gradient, and "
+                    "the array was changed in place since: compute the gradient before that, or change a copy"
                 )
             if not live or edge is None:
                 xs.append(Tensor(array))
@@ -251,7 +263,8 @@ def grad(
     if not allow_unused and None in [g if g is None else 0 for g in found]:
         i = next(i for i, g in enumerate(found) if g is None)
         raise ValueError(
-            f"grad: the outputs do not depend on inputs[{i}] {inputs[i].shape}; pass allow_unused=True for a zero gradient"
+            f"grad: the outputs do not depend on inputs[{i}] {inputs[i].shape}; "
+            "pass allow_unused=True for a zero gradient"
         )
     return tuple(
         [Tensor(x.namespace.zeros_like(x.data)) if g is None else g for x, g in zip(inputs, found, strict=True)]

@@ -103,8 +103,8 @@ class Tensor:
         """The gradient that ``backward`` accumulated here: of leaves, and of those that `retain_grad` was called on."""
         if self._grad is None and self._node is not None:
             warnings.warn(
-                f"the .grad of a result (of {self._node.name}) is not kept, only that of leaves: call retain_grad() on it "
-                "before backward(), or use grad(outputs, inputs)",
+                f"the .grad of a result (of {self._node.name}) is not kept, only that of leaves: "
+                "call retain_grad() on it before backward(), or use grad(outputs, inputs)",
                 stacklevel=2,
             )
         return self._grad
@@ -139,9 +139,9 @@ class Tensor:
         return Tensor._made_by(None, 0, self.data)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
-        """Call ``hook(gradient)`` whenever the whole gradient of this Tensor is known; a Tensor that it returns replaces it.
+        """Call ``hook(gradient)`` whenever the whole gradient of this Tensor is known.
 
-        Returns a function that removes the hook.
+        A Tensor that it returns replaces the gradient. Returns a function that removes the hook.
         """
         if not self.requires_grad:
             raise ValueError("register_hook: this Tensor does not require a gradient")

@@ -83,6 +83,8 @@ class UpsampledGeometry:
 class Convolve(Function):
     """(x, w) or (x, w, bias) -> y."""
 
+    saves_output = False
+
     def __init__(self, geometry: Geometry):
         self.geometry = geometry
 
@@ -97,6 +99,8 @@ class Convolve(Function):
 
 class ConvolveInputGrad(Function):
     """(gy, w) -> gx, for an input of height and width ``input_hw``, which a stride leaves open."""
+
+    saves_output = False
 
     def __init__(self, geometry: Geometry, input_hw: tuple[int, ...]):
         self.geometry = geometry
@@ -114,6 +118,8 @@ class ConvolveInputGrad(Function):
 
 class ConvolveWeightGrad(Function):
     """(x, gy) -> gw, for weights of height and width ``kernel_hw``."""
+
+    saves_output = False
 
     def __init__(self, geometry: Geometry, kernel_hw: tuple[int, ...]):
         self.geometry = geometry

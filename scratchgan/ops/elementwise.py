@@ -47,7 +47,7 @@ def _constant(value: Any, like: Any) -> Tensor:
 
 
 class Add(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def forward(self, a: Array, b: Array) -> Array:
         self.shapes = a.shape, b.shape
@@ -58,7 +58,7 @@ class Add(Function):
 
 
 class Subtract(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def forward(self, a: Array, b: Array) -> Array:
         self.shapes = a.shape, b.shape
@@ -72,6 +72,8 @@ class Subtract(Function):
 
 
 class Multiply(Function):
+    saves_output = False
+
     def forward(self, a: Array, b: Array) -> Array:
         return a * b
 
@@ -83,6 +85,8 @@ class Multiply(Function):
 
 
 class Divide(Function):
+    saves_output = False
+
     def forward(self, a: Array, b: Array) -> Array:
         return a / b
 
@@ -95,7 +99,7 @@ class Divide(Function):
 
 
 class Negative(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def forward(self, x: Array) -> Array:
         return -x
@@ -106,6 +110,8 @@ class Negative(Function):
 
 class Power(Function):
     """x to a constant power."""
+
+    saves_output = False
 
     def __init__(self, exponent: float):
         self.exponent = exponent
@@ -149,6 +155,8 @@ class Exp(Function):
 
 
 class Log(Function):
+    saves_output = False
+
     def forward(self, x: Array) -> Array:
         return namespace(x).log(x)
 
@@ -167,6 +175,8 @@ class Sqrt(Function):
 
 
 class Abs(Function):
+    saves_output = False
+
     def forward(self, x: Array) -> Array:
         return namespace(x).abs(x)
 
@@ -196,6 +206,8 @@ class Sigmoid(Function):
 
 
 class Softplus(Function):
+    saves_output = False
+
     def forward(self, x: Array) -> Array:
         return namespace(x).logaddexp(x, x.dtype.type(0))
 
@@ -222,6 +234,7 @@ class LeakyReluGrad(Function):
     """gy where y > 0, slope * gy elsewhere: linear in gy, and flat in y."""
 
     saves_inputs = (False, True)
+    saves_output = False
 
     def __init__(self, slope: float):
         self.slope = slope
@@ -234,6 +247,8 @@ class LeakyReluGrad(Function):
 
 
 class Clip(Function):
+    saves_output = False
+
     def __init__(self, minimum: float | None, maximum: float | None):
         self.minimum, self.maximum = minimum, maximum
 
@@ -250,7 +265,7 @@ class Clip(Function):
 
 
 class Where(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, condition: Array):
         self.condition = condition
@@ -267,6 +282,8 @@ class Where(Function):
 
 
 class Maximum(Function):
+    saves_output = False
+
     def forward(self, a: Array, b: Array) -> Array:
         return namespace(a).maximum(a, b)
 
@@ -279,7 +296,7 @@ class Maximum(Function):
 
 
 class AsType(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, dtype: Any):
         self.dtype = dtype
@@ -293,7 +310,7 @@ class AsType(Function):
 
 
 class ToDevice(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, device: str):
         self.device = device

@@ -1,4 +1,4 @@
-"""Losses, each a mean over the batch, and computed from logits where there is a choice: that is what keeps them finite."""
+"""Losses, each a mean over the batch; those of probabilities are computed from logits, which keeps them finite."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any) -> Tensor:
     shape = np.shape(target.data if isinstance(target, Tensor) else target)
     if shape and shape != logits.shape:
         raise ValueError(
-            f"binary_cross_entropy_with_logits: target {shape} must be one number or have the logits' shape {logits.shape}"
+            f"binary_cross_entropy_with_logits: target {shape} must be one number "
+            f"or have the logits' shape {logits.shape}"
         )
     return mean(softplus(logits) - multiply(logits, target))
 
@@ -33,7 +34,8 @@ def cross_entropy(logits: Any, labels: Any) -> Tensor:
     labels = np.asarray(labels.data if isinstance(labels, Tensor) else labels)
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or labels.dtype.kind not in "iu":
         raise ValueError(
-            f"cross_entropy: logits must be (N,K) and labels N integers, got {logits.shape} and {labels.dtype} {labels.shape}"
+            "cross_entropy: logits must be (N,K) and labels N integers, "
+            f"got {logits.shape} and {labels.dtype} {labels.shape}"
         )
     if labels.size and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
         raise ValueError(

@@ -15,6 +15,8 @@ from .shape import reshape, sum_to, transpose
 class Matmul(Function):
     """Products of the last two axes; the axes before them are broadcast. Each gradient is a product again."""
 
+    saves_output = False
+
     def forward(self, a: Array, b: Array) -> Array:
         return a @ b
 
@@ -30,7 +32,10 @@ def _swapped(x: Tensor) -> Tensor:
 
 
 def matmul(a: Any, b: Any) -> Tensor:
-    """a @ b: (..., M, K) and (..., K, N) give (..., M, N). A vector counts as one row on the left, one column on the right."""
+    """a @ b: (..., M, K) and (..., K, N) give (..., M, N).
+
+    A vector counts as one row on the left and as one column on the right.
+    """
     a, b = as_tensor(a), as_tensor(b)
     if a.dtype != b.dtype:
         raise TypeError(f"matmul: the operands are {a.dtype} and {b.dtype}; convert one with .astype")

@@ -38,7 +38,7 @@ def _kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class Sum(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, axes: tuple[int, ...], keepdims: bool):
         self.axes, self.keepdims = axes, keepdims
@@ -106,7 +106,7 @@ def _count(operator: str, x: Tensor, axes: tuple[int, ...]) -> int:
 
 
 def var(x: Any, axis: Any = None, keepdims: bool = False, *, correction: int = 0, **names: Any) -> Tensor:
-    """The variance over ``axis``: squared deviations over (count - correction); NumPy's default, 0, is the biased one."""
+    """The variance over ``axis``: squared deviations over (count - correction), by default the biased one."""
     x, axes, keepdims = _arguments("var", x, axis, keepdims, names)
     count = _count("var", x, axes)
     if count <= correction:

@@ -16,7 +16,7 @@ Pair = int | tuple[int, int]
 class UpsampleNearest2d(Function):
     """Repeats each pixel; its gradient, `UpsampleNearest2dGrad`, sums the copies."""
 
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, scale: Pair):
         self.scale = scale
@@ -29,7 +29,7 @@ class UpsampleNearest2d(Function):
 
 
 class UpsampleNearest2dGrad(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, scale: Pair):
         self.scale = scale
@@ -44,7 +44,7 @@ class UpsampleNearest2dGrad(Function):
 class UpsampleBilinear2d(Function):
     """Interpolates between pixel centres; its gradient is the transpose of that."""
 
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, scale: Pair):
         self.scale = scale
@@ -57,7 +57,7 @@ class UpsampleBilinear2d(Function):
 
 
 class UpsampleBilinear2dGrad(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, scale: Pair):
         self.scale = scale
@@ -72,7 +72,7 @@ class UpsampleBilinear2dGrad(Function):
 class MaxPool2d(Function):
     """Takes the winner of each window; ``index`` remembers where it was."""
 
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, kernel: Pair, stride: Pair | None, padding: Pair, dilation: Pair):
         self.settings = {"stride": stride, "padding": padding, "dilation": dilation}
@@ -90,7 +90,7 @@ class MaxPool2d(Function):
 class MaxPool2dGrad(Function):
     """Sends each gradient to its window's winner."""
 
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, index: Array, input_hw: tuple[int, int]):
         self.index, self.input_hw = index, input_hw
@@ -105,7 +105,7 @@ class MaxPool2dGrad(Function):
 class MaxPool2dGather(Function):
     """Takes each window's element from where the winner was."""
 
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, index: Array):
         self.index = index
@@ -119,7 +119,7 @@ class MaxPool2dGather(Function):
 
 
 class AvgPool2d(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, kernel: Pair, stride: Pair | None, padding: Pair, count_include_pad: bool):
         self.settings = {"stride": stride, "padding": padding, "count_include_pad": count_include_pad}
@@ -134,7 +134,7 @@ class AvgPool2d(Function):
 
 
 class AvgPool2dGrad(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, input_hw: tuple[int, int], kernel: Pair, **settings: Any):
         self.input_hw, self.kernel, self.settings = input_hw, kernel, settings

@@ -11,7 +11,10 @@ from .shape import getitem
 
 
 def embedding(indices: Any, weight: Any) -> Tensor:
-    """Rows of ``weight`` (K,D) by ``indices`` (...), integers from 0 to K-1 -> (...,D). A row used twice gets both gradients."""
+    """Rows of ``weight`` (K,D) by ``indices`` (...), integers from 0 to K-1 -> (...,D).
+
+    A row used twice gets both gradients.
+    """
     weight = as_tensor(weight)
     indices = np.asarray(indices.data if isinstance(indices, Tensor) else indices)
     if weight.ndim != 2 or indices.dtype.kind not in "iu":

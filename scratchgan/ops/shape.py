@@ -14,7 +14,7 @@ from ..tensor import Tensor, as_tensor
 
 
 class Reshape(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, shape: tuple[int, ...]):
         self.shape = shape
@@ -28,7 +28,7 @@ class Reshape(Function):
 
 
 class Transpose(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, axes: tuple[int, ...]):
         self.axes = axes
@@ -43,7 +43,7 @@ class Transpose(Function):
 class BroadcastTo(Function):
     """Repeats elements; its gradient, `SumTo`, adds the copies up again."""
 
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, shape: tuple[int, ...]):
         self.shape = shape
@@ -59,7 +59,7 @@ class BroadcastTo(Function):
 class SumTo(Function):
     """Sums over the axes along which ``shape`` would be broadcast; its gradient, `BroadcastTo`, repeats."""
 
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, shape: tuple[int, ...]):
         self.shape = shape
@@ -75,7 +75,7 @@ class SumTo(Function):
 
 
 class Concatenate(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, axis: int):
         self.axis = axis
@@ -94,7 +94,7 @@ class Concatenate(Function):
 
 
 class GetItem(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, index: Any):
         self.index = index
@@ -110,7 +110,7 @@ class GetItem(Function):
 class PutItem(Function):
     """Zeros of ``shape`` with the input added in at ``index``; an index that repeats adds up."""
 
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, index: Any, shape: tuple[int, ...]):
         self.index, self.shape = index, shape
@@ -130,7 +130,7 @@ class PutItem(Function):
 
 
 class Pad(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, widths: tuple[tuple[int, int], ...], value: float):
         self.widths, self.value = widths, value
@@ -143,7 +143,7 @@ class Pad(Function):
 
 
 class Flip(Function):
-    saves_inputs = False
+    saves_inputs = saves_output = False
 
     def __init__(self, axes: tuple[int, ...]):
         self.axes = axes
