@@ -14,3 +14,71 @@ if __name__ != "scratchgan.kernels":
         f"this package was imported as {__name__!r}, but it is scratchgan.kernels: install the checkout "
         "(pip install -e .) and write `from scratchgan import kernels`"
     )
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from .activation import leaky_relu, leaky_relu_grad
+from .norm import batch_norm, batch_norm_grad, channel_sum
+from .optimizer import adam_step, ema_update
+from .pool import avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_gather, max_pool2d_grad
+from .upsample import (
+    upsample_bilinear2d,
+    upsample_bilinear2d_grad,
+    upsample_nearest2d,
+    upsample_nearest2d_grad,
+)
+
+
+def set_num_threads(count: int) -> None:
+    """Run the kernels that this thread calls on ``count`` threads, 1 to the number of cores (or NUMBA_NUM_THREADS).
+
+    Raises TypeError or ValueError for anything else. Results have the same bits at a given count.
+    """
+    from . import jit
+
+    jit.set_num_threads(count)
+
+
+def get_num_threads() -> int:
+    """Return the number of threads for the kernels that this thread calls; at first all cores."""
+    from . import jit
+
+    return jit.get_num_threads()
+
+
+def on_compile(callback: Callable[[str], None]) -> AbstractContextManager[None]:
+    """Call ``callback`` with a kernel's name, such as "norm.batch_norm", whenever its compilation starts.
+
+    A kernel is compiled at its first call with new argument types and then read from the cache, which calls nothing.
+    Compiling takes a second or so, and the callback is there to tell the user. It is active within the block::
+
+        with kernels.on_compile(lambda name: print(f"compiling {name}")):
+            train()
+    """
+    from . import jit
+
+    return jit.on_compile(callback)
+
+
+__all__ = [
+    "adam_step",
+    "avg_pool2d",
+    "avg_pool2d_grad",
+    "batch_norm",
+    "batch_norm_grad",
+    "channel_sum",
+    "ema_update",
+    "get_num_threads",
+    "leaky_relu",
+    "leaky_relu_grad",
+    "max_pool2d",
+    "max_pool2d_gather",
+    "max_pool2d_grad",
+    "on_compile",
+    "set_num_threads",
+    "upsample_bilinear2d",
+    "upsample_bilinear2d_grad",
+    "upsample_nearest2d",
+    "upsample_nearest2d_grad",
+]

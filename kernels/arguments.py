@@ -60,9 +60,7 @@ def dimensions(operator: str, name: str, array: np.ndarray, layout: str) -> None
         )
 
 
-def output(
-    operator: str, out: np.ndarray | None, shape: tuple[int, ...], inputs: tuple[np.ndarray, ...]
-) -> np.ndarray:
+def output(operator: str, out: np.ndarray | None, shape: tuple[int, ...], inputs: tuple[np.ndarray, ...]) -> np.ndarray:
     """Return the array that a kernel writes into: ``out`` if it is given and fits, else a new one.
 
     ``out`` must have exactly ``shape``, the inputs' dtype, C order, be writable and share no memory with an

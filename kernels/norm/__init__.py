@@ -1,0 +1,118 @@
+"""Batch normalisation with the batch's own statistics, its gradient, and the sum over all but the channels.
+
+Images are N,C and up to three spatial axes, float32 or float64. Sums are float64 whatever the arrays are, and
+do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..arguments import arrays, number, output
+
+
+def _channels_apart(array: np.ndarray) -> np.ndarray:
+    """Return N,C,... as (N,C,S); N,C as (1,C,N), copied so that a channel's values lie together."""
+    if array.ndim == 2:
+        return np.ascontiguousarray(array.T)[None]
+    n, c = array.shape[:2]
+    return array.reshape(n, c, int(np.prod(array.shape[2:])))
+
+
+def _check_batch(operator: str, x: np.ndarray, name: str = "x") -> None:
+    if not 2 <= x.ndim <= 5:
+        raise ValueError(f"{operator}: {name} must have 2 to 5 axes (N,C,...), got shape {x.shape}")
+
+
+def _check_channels(operator: str, x: np.ndarray, **per_channel: np.ndarray) -> None:
+    for name, array in per_channel.items():
+        if array.shape != (x.shape[1],):
+            raise ValueError(
+                f"{operator}: {name}.shape={array.shape} but x.shape[1]={x.shape[1]} (x is N,C,...; {name} is C)"
+            )
+
+
+def batch_norm(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Normalise each channel of ``x`` by its own mean and variance; return (y, mean, invstd).
+
+    y = (x - mean) * invstd * weight + bias, with invstd = 1/sqrt(var + eps), the variance biased (divided by the
+    number of values), and both statistics over all axes but 1. x is N,C and up to three more axes; weight and
+    bias are C, and so are the mean and invstd returned. A channel without a value has NaN for both.
+
+    The variance is that of the differences from the mean, so a large mean costs no accuracy.
+
+    Source: S. Ioffe and C. Szegedy, "Batch normalization", 2015, algorithm 1. Raises TypeError or ValueError for
+    dtypes or shapes that do not fit, or a negative eps.
+    """
+    eps = number("batch_norm", "eps", eps)
+    if eps < 0:
+        raise ValueError(f"batch_norm: eps must not be negative, got {eps}")
+    x, weight, bias = arrays("batch_norm", x=x, weight=weight, bias=bias)
+    _check_batch("batch_norm", x)
+    _check_channels("batch_norm", x, weight=weight, bias=bias)
+    if x.size == 0:
+        nothing = np.full(x.shape[1], np.nan, x.dtype)
+        return np.empty(x.shape, x.dtype), nothing, nothing.copy()
+    from ..jit import launch
+    from . import cpu
+
+    values = _channels_apart(x)
+    y = np.empty_like(values)
+    mean, invstd = np.empty_like(weight), np.empty_like(weight)
+    launch(cpu.batch_norm, x.size, values, weight, bias, eps, y, mean, invstd)
+    return _as_given(y, x), mean, invstd
+
+
+def _as_given(values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Undo ``_channels_apart``."""
+    return np.ascontiguousarray(values[0].T) if x.ndim == 2 else values.reshape(x.shape)
+
+
+def batch_norm_grad(
+    gy: np.ndarray, x: np.ndarray, weight: np.ndarray, mean: np.ndarray, invstd: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (gx, gweight, gbias), the gradients of ``batch_norm``; ``mean`` and ``invstd`` as it returned them.
+
+    gx takes into account that the mean and the variance depend on x::
+
+        xhat = (x - mean) * invstd
+        gx = weight * invstd * (gy - average(gy) - xhat * average(gy * xhat))
+
+    gy and x have one shape, the other three are C. TypeError or ValueError otherwise.
+    """
+    name = "batch_norm_grad"
+    gy, x, weight, mean, invstd = arrays(name, gy=gy, x=x, weight=weight, mean=mean, invstd=invstd)
+    _check_batch(name, x)
+    if gy.shape != x.shape:
+        raise ValueError(f"{name}: gy.shape={gy.shape} but x.shape={x.shape}; they must be equal")
+    _check_channels(name, x, weight=weight, mean=mean, invstd=invstd)
+    if x.size == 0:
+        return np.empty(x.shape, x.dtype), np.zeros_like(weight), np.zeros_like(weight)
+    from ..jit import launch
+    from . import cpu
+
+    values = _channels_apart(x)
+    gx = np.empty_like(values)
+    gweight, gbias = np.empty_like(weight), np.empty_like(weight)
+    launch(cpu.batch_norm_grad, x.size, _channels_apart(gy), values, weight, mean, invstd, gx, gweight, gbias)
+    return _as_given(gx, x), gweight, gbias
+
+
+def channel_sum(gy: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+    """Return the sum of ``gy`` over every axis but 1: the gradient of a bias, shape (C,).
+
+    gy is N,C and up to three more axes. Raises TypeError or ValueError for anything else.
+    """
+    (gy,) = arrays("channel_sum", gy=gy)
+    _check_batch("channel_sum", gy, "gy")
+    result = output("channel_sum", out, (gy.shape[1],), (gy,))
+    if gy.size == 0:
+        result[...] = 0
+        return result
+    from ..jit import launch
+    from . import cpu
+
+    launch(cpu.channel_sum, gy.size, _channels_apart(gy), result)
+    return result

@@ -1,0 +1,98 @@
+"""In-place updates of parameters: Adam, AdamW and the exponential moving average.
+
+An update written with NumPy passes over memory a dozen times; these pass once.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..arguments import arrays, in_place, number
+
+
+def adam_step(
+    parameter: np.ndarray,
+    gradient: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    *,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+) -> None:
+    """Update ``parameter``, ``mean`` and ``square`` in place by one step of Adam::
+
+        g = gradient + weight_decay * parameter                     (Adam)
+        parameter *= 1 - lr * weight_decay                          (AdamW: decoupled=True, and g = gradient)
+        mean   += (1 - beta1) * (g - mean)
+        square += (1 - beta2) * (g**2 - square)
+        parameter -= lr / (1 - beta1**step) * mean / (sqrt(square) / sqrt(1 - beta2**step) + eps)
+
+    ``step`` counts from 1. The four arrays have one shape and dtype; the three that change must be writable and in
+    C order. ``mean`` and ``square`` start as zeros. Sources: D. Kingma and J. Ba, "Adam", 2015, algorithm 1;
+    I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", 2019. ``eps`` stands outside the
+    corrected square root, as in the first paper's algorithm and in PyTorch.
+
+    Raises TypeError or ValueError, before anything has changed, for arrays that do not fit or a step below 1, a
+    beta outside [0, 1), a negative eps or weight decay.
+    """
+    name = "adam_step"
+    in_place(name, parameter=parameter, mean=mean, square=square)
+    _, g = arrays(name, parameter=parameter, gradient=gradient)
+    if gradient.shape != parameter.shape:
+        raise ValueError(f"{name}: gradient.shape={gradient.shape} but parameter.shape={parameter.shape}")
+    if any(np.may_share_memory(gradient, changed) for changed in (parameter, mean, square)):
+        raise ValueError(f"{name}: gradient shares memory with an array that is changed; pass a copy")
+    if not isinstance(step, (int, np.integer)) or step < 1:
+        raise ValueError(f"{name}: step must be an int that counts from 1, got {step!r}")
+    lr = number(name, "lr", lr)
+    beta1, beta2 = number(name, "beta1", beta1), number(name, "beta2", beta2)
+    eps, weight_decay = number(name, "eps", eps), number(name, "weight_decay", weight_decay)
+    if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
+        raise ValueError(f"{name}: beta1 and beta2 must be in [0, 1), got {beta1} and {beta2}")
+    if eps < 0 or weight_decay < 0:
+        raise ValueError(f"{name}: eps and weight_decay must not be negative, got {eps} and {weight_decay}")
+    if parameter.size == 0:
+        return
+    from ..jit import launch
+    from . import cpu
+
+    step_size = lr / (1 - beta1**step)
+    root = math.sqrt(1 - beta2**step)
+    keep = 1 - lr * weight_decay if decoupled else 1.0
+    decay = 0.0 if decoupled else weight_decay
+    scalar = parameter.dtype.type
+    scalars = [scalar(s) for s in (keep, decay, beta1, 1 - beta1, beta2, 1 - beta2, step_size, root, eps)]
+    flat = [a.reshape(-1) for a in (parameter, g, mean, square)]
+    launch(cpu.adam, parameter.size, *flat, *scalars)
+
+
+def ema_update(average: np.ndarray, parameter: np.ndarray, decay: float) -> None:
+    """Move ``average`` towards ``parameter`` in place: ``average += (1 - decay) * (parameter - average)``.
+
+    ``decay`` is in [0, 1]: 0 copies the parameter, 1 leaves the average alone. Both arrays have one shape and
+    dtype; ``average`` must be writable and in C order. TypeError or ValueError otherwise.
+    """
+    name = "ema_update"
+    in_place(name, average=average)
+    _, source = arrays(name, average=average, parameter=parameter)
+    if average.shape != parameter.shape:
+        raise ValueError(f"{name}: average.shape={average.shape} but parameter.shape={parameter.shape}")
+    if np.may_share_memory(average, parameter):
+        raise ValueError(f"{name}: average and parameter share memory; the average needs its own")
+    decay = number(name, "decay", decay)
+    if not 0 <= decay <= 1:
+        raise ValueError(f"{name}: decay must be in [0, 1], got {decay}")
+    if average.size:
+        from ..jit import launch
+        from . import cpu
+
+        scalar = average.dtype.type
+        flat = average.reshape(-1), source.reshape(-1)
+        launch(cpu.ema, average.size, *flat, scalar(decay), scalar(1 - decay))
