@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from .. import kernels
 from ..autograd import Function
 from ..device import Array
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
 from .reduce import sum
 
 Pair = int | tuple[int, int]
@@ -45,7 +45,8 @@ class PlainGeometry:
     groups: int = 1
 
     @property
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments that all the kernels share."""
         return {
             "stride": self.stride,
             "padding": self.padding,
@@ -54,13 +55,13 @@ class PlainGeometry:
         }
 
     def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
-        return kernels.conv2d(x, w, bias, **self._settings)
+        return kernels.conv2d(x, w, bias, **self.settings)
 
     def input_grad(self, gy: Array, w: Array, input_hw: tuple[int, int]) -> Array:
-        return kernels.conv2d_input_grad(gy, w, input_hw, **self._settings)
+        return kernels.conv2d_input_grad(gy, w, input_hw, **self.settings)
 
     def weight_grad(self, x: Array, gy: Array, kernel_hw: tuple[int, int]) -> Array:
-        return kernels.conv2d_weight_grad(x, gy, kernel_hw, **self._settings)
+        return kernels.conv2d_weight_grad(x, gy, kernel_hw, **self.settings)
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,24 @@ class ConvolveWeightGrad(Function):
         )
 
 
+class ConvTranspose2d(Function):
+    """(x, w) or (x, w, bias) -> y: `ConvolveInputGrad` used forwards, with a bias and its own way to name the size."""
+
+    saves_output = False
+
+    def __init__(self, geometry: PlainGeometry, output_padding: Pair):
+        self.geometry = geometry
+        self.output_padding = output_padding
+
+    def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
+        return kernels.conv_transpose2d(x, w, bias, output_padding=self.output_padding, **self.geometry.settings)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor, w: Tensor, *bias: Tensor) -> Any:
+        gx = Convolve(self.geometry)(gy, w) if needs[0] else None
+        gw = ConvolveWeightGrad(self.geometry, w.shape[2:])(gy, x) if needs[1] else None
+        return (gx, gw, sum(gy, (0, 2, 3)) if needs[2] else None) if bias else (gx, gw)
+
+
 def conv2d(
     x: Any,
     weight: Any,
@@ -168,18 +187,8 @@ def conv_transpose2d(
     x (N,I,H,W), weight (I,O/groups,kH,kW), bias (O,) or None -> (N,O,H',W') with
     H' = (H-1)*stride - 2*padding + dilation*(kH-1) + output_padding + 1. The argument order is PyTorch's.
     """
-    x, weight = as_tensor(x), as_tensor(weight)
-    hw = kernels.conv_transpose2d_output_hw(
-        x.shape,
-        weight.shape,
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        dilation=dilation,
-        groups=groups,
-    )
-    y = ConvolveInputGrad(PlainGeometry(stride, padding, dilation, groups), hw)(x, weight)
-    return y if bias is None else y + as_tensor(bias).reshape(1, -1, 1, 1)
+    function = ConvTranspose2d(PlainGeometry(stride, padding, dilation, groups), output_padding)
+    return function(x, weight) if bias is None else function(x, weight, bias)
 
 
 def upsample_conv2d(x: Any, weight: Any, bias: Any = None, scale: Pair = 2, padding: Pair = 1) -> Tensor:
