@@ -107,9 +107,9 @@ class ArrayDataset:
         folder is the same data)."""
         if self._fingerprint is None:
             digest = hashlib.sha256(repr((self.pixels.shape, self.classes)).encode())
-            digest.update(np.ascontiguousarray(self.pixels))
+            digest.update(np.ascontiguousarray(self.pixels).data)
             if self.labels is not None:
-                digest.update(self.labels.astype("<i8"))
+                digest.update(self.labels.astype("<i8").data)
             self._fingerprint = digest.hexdigest()[:16]
         return self._fingerprint
 
@@ -130,7 +130,5 @@ def _checked_labels(labels: ArrayLike, count: int, classes: tuple[str, ...], nam
         )
     low, high = int(array.min()), int(array.max())
     if low < 0 or high >= len(classes):
-        raise DataError(
-            f"{name}: labels run from {low} to {high} but there are {len(classes)} class names (0 to N-1)"
-        )
+        raise DataError(f"{name}: labels run from {low} to {high} but there are {len(classes)} class names (0 to N-1)")
     return np.ascontiguousarray(array, dtype=np.int64)

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, cast
 
 from .dataset import DataError
 
@@ -71,16 +71,14 @@ def fetch(file: RemoteFile, mirrors: Sequence[str], folder: Path, *, hint: str, 
             f"{folder}: can't write {file.name} there ({error.strerror or error}): "
             f"make room or set XDG_CACHE_HOME to another folder, or {hint}"
         ) from error
-    raise DataError(
-        f"could not download {file.name} ({'; '.join(failures)}): put it into {folder}, or {hint}"
-    )
+    raise DataError(f"could not download {file.name} ({'; '.join(failures)}): put it into {folder}, or {hint}")
 
 
 class _TransferError(Exception):
     """One mirror's failure; the next may do."""
 
 
-def _transfer(url: str, file: RemoteFile, stream: BinaryIO, advance: Callable[[int], None]) -> None:
+def _transfer(url: str, file: RemoteFile, stream: IO[bytes], advance: Callable[[int], None]) -> None:
     digest = hashlib.sha256()
     received = 0
     for chunk in _body(url):
@@ -109,13 +107,13 @@ def _body(url: str) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _temporary_beside(target: Path) -> Iterator[tempfile._TemporaryFileWrapper[bytes]]:
+def _temporary_beside(target: Path) -> Iterator[IO[bytes]]:
     """A new file in the target's folder, gone afterwards unless it was renamed."""
     with tempfile.NamedTemporaryFile(
         dir=target.parent, prefix=f".{target.name}.", suffix=".part", delete=False
     ) as stream:
         try:
-            yield stream
+            yield cast(IO[bytes], stream)
         finally:
             Path(stream.name).unlink(missing_ok=True)
 

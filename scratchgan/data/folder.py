@@ -11,10 +11,10 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from .pixels import is_grey, on_white, to_channels, to_square
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
+
+T = TypeVar("T")
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
@@ -64,7 +66,7 @@ def read_folder(
     pictures: list[NDArray[np.uint8]] = []
     good: list[int] = []
     first_bad = None
-    for index, result in _decoded(paths, kept, size):
+    for index, result in _progress(_decoded(paths, kept, size), len(kept), folder.name, quiet):
         if isinstance(result, DataError):
             if not skip_bad:
                 raise result
@@ -82,6 +84,14 @@ def read_folder(
     return ArrayDataset(_stack(pictures), None if labels is None else labels[good], classes, folder.name)
 
 
+def _progress(results: Iterable[T], total: int, name: str, quiet: bool) -> Iterable[T]:
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(results, f"reading {name}", total, console=console, transient=True, disable=quiet)
+
+
 def _listing(folder: Path, quiet: bool) -> tuple[list[Path], NDArray[np.int64] | None, tuple[str, ...]]:
     """The pictures' paths, their labels and the class names: (paths, None, ()) for a flat folder."""
     others: Counter[str] = Counter()
@@ -93,7 +103,7 @@ def _listing(folder: Path, quiet: bool) -> tuple[list[Path], NDArray[np.int64] |
         print(f"{folder}: left out {others.total()} other files ({suffixes})", file=sys.stderr)
     if loose and by_class:
         raise DataError(
-            f"{folder}: has pictures ({loose[0].name}, ...) beside folders of them ({next(iter(by_class))}, ...): "
+            f"{folder}: has pictures ({loose[0].name}) beside folders of pictures ({next(iter(by_class))}): "
             "keep one class in each folder, or all pictures in one"
         )
     if loose:
@@ -191,9 +201,7 @@ def decode(path: Path, size: int | None = None) -> NDArray[np.uint8]:
     # Pillow's decoders meet damaged bytes with exceptions of a dozen types, and not all are documented.
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DataError(
-            f"{path}: can't be decoded ({reason}): replace it, or leave it out with --skip-bad"
-        ) from error
+        raise DataError(f"{path}: can't be decoded ({reason}): replace it, or leave it out with --skip-bad") from error
     if size is not None:
         pixels = to_square(pixels, size)
     return to_channels(pixels, 1 if is_grey(pixels) else 3)[0]

@@ -81,9 +81,7 @@ def _read(stream: BinaryIO, path: Path, ndim: int, most: int) -> NDArray[np.uint
     if claimed == 0:
         raise DataError(f"{path}: {claim}: there is nothing in it")
     if claimed > most:
-        raise DataError(
-            f"{path}: {claim}, more than the file can hold: it is cut short or damaged, fetch it again"
-        )
+        raise DataError(f"{path}: {claim}, more than the file can hold: it is cut short or damaged, fetch it again")
     if claimed > MAX_BYTES:
         raise DataError(f"{path}: {claim}, over the limit of {MAX_BYTES:,}: split it up")
     content = bytearray()
@@ -97,9 +95,7 @@ def _read(stream: BinaryIO, path: Path, ndim: int, most: int) -> NDArray[np.uint
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
 
-def read_idx_dataset(
-    images: Path, labels: Path | None, classes: tuple[str, ...] = (), name: str = ""
-) -> ArrayDataset:
+def read_idx_dataset(images: Path, labels: Path | None, classes: tuple[str, ...] = (), name: str = "") -> ArrayDataset:
     """An IDX images file and, unless None, its labels file, as a data set of grey images.
 
     Args:

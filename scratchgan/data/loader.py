@@ -34,7 +34,7 @@ class Loader:
     (B,), or None when the data set has none.
 
     Raises:
-        DataError: when `batch_size` is below 1 or above the data set's size.
+        DataError: when `batch_size` is below 1 or above the data set's size, or `seed` below 0.
     """
 
     def __init__(self, dataset: Dataset, batch_size: int, *, seed: int, shuffle: bool = True) -> None:
@@ -45,6 +45,8 @@ class Loader:
                 f"batch size {batch_size} is larger than the data set "
                 f"({dataset.name} has {len(dataset)} images): use --batch {len(dataset)} or less"
             )
+        if seed < 0:
+            raise DataError(f"seed {seed} must be 0 or more")
         self.dataset = dataset
         self.batch_size = batch_size
         self.seed = seed
@@ -95,9 +97,7 @@ class Loader:
             epoch, position, seed = int(state["epoch"]), int(state["position"]), int(state["seed"])
             shuffle, fingerprint = bool(state["shuffle"]), state["dataset"]
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"loader state {state!r} is damaged: resume from an earlier checkpoint"
-            ) from error
+            raise DataError(f"loader state {state!r} is damaged: resume from an earlier checkpoint") from error
         if fingerprint != self.dataset.fingerprint():
             raise DataError(
                 f"the run was trained on other data: its fingerprint is {fingerprint}, that of "

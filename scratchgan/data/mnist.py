@@ -102,9 +102,7 @@ SYSTEM_FOLDER = Path("/usr/share/datasets")
 NAMED_SETS = {named.name: named for named in (FASHION_MNIST, MNIST)}
 
 
-def load_named(
-    named: NamedSet, split: str, data_dir: Path | None = None, *, quiet: bool = False
-) -> ArrayDataset:
+def load_named(named: NamedSet, split: str, data_dir: Path | None = None, *, quiet: bool = False) -> ArrayDataset:
     """One split of a named data set, from the first folder that has both its files, else downloaded.
 
     The folders, in order: `data_dir`; ``$SCRATCHGAN_DATA_DIR``; Debian's ``/usr/share/datasets``; the cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from .dataset import ArrayDataset, DataError, choose
@@ -56,6 +57,9 @@ def open_dataset(
     if split not in ("train", "test"):
         raise DataError(f"split {split!r} must be 'train' or 'test'")
 
+    if seed < 0:
+        raise DataError(f"seed {seed} must be 0 or more")
+
     if source == "toyfaces":
         from .toyfaces import dataset as toyfaces
 
@@ -66,13 +70,11 @@ def open_dataset(
         return _shaped(_limited(named, limit, seed), size, channels)
 
     path = Path(source)
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises for a name that is too long
         names = ", ".join(("toyfaces", *sorted(NAMED_SETS)))
         raise DataError(f"{path}: no such file or folder, nor one of the built-in data sets ({names})")
     if split != "train":
-        raise DataError(
-            f"{path}: a folder or file has no {split!r} split: give the path of the {split} images"
-        )
+        raise DataError(f"{path}: a folder or file has no {split!r} split: give the path of the {split} images")
     if path.is_dir():
         folder = read_folder(path, size=size, skip_bad=skip_bad, limit=limit, seed=seed, quiet=quiet)
         return _shaped(folder, None, channels)
