@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from .activation import leaky_relu, leaky_relu_grad
+from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad, conv_transpose2d
 from .norm import batch_norm, batch_norm_grad, channel_sum
 from .optimizer import adam_step, ema_update
 from .pool import avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_gather, max_pool2d_grad
@@ -28,6 +29,7 @@ from .upsample import (
     upsample_nearest2d,
     upsample_nearest2d_grad,
 )
+from .upsample_conv import upsample_conv2d, upsample_conv2d_input_grad, upsample_conv2d_weight_grad
 
 
 def set_num_threads(count: int) -> None:
@@ -68,6 +70,10 @@ __all__ = [
     "batch_norm",
     "batch_norm_grad",
     "channel_sum",
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "conv_transpose2d",
     "ema_update",
     "get_num_threads",
     "leaky_relu",
@@ -79,6 +85,9 @@ __all__ = [
     "set_num_threads",
     "upsample_bilinear2d",
     "upsample_bilinear2d_grad",
+    "upsample_conv2d",
+    "upsample_conv2d_input_grad",
+    "upsample_conv2d_weight_grad",
     "upsample_nearest2d",
     "upsample_nearest2d_grad",
 ]

@@ -1,0 +1,96 @@
+"""The index arithmetic of convolutions as matrix products: which input pixel meets which weight.
+
+Forward, input gradient and weight gradient all walk over a grid of pixels q and, at each q, look at the source
+image in a fixed pattern of places, the taps:
+
+    source row    = q_row    * step_row    + tap.row           outside the image counts as zero
+    source column = q_column * step_column + tap.column
+
+conv2d is one such walk: q is an output pixel, the step is the stride, and kernel element (u, v) is the tap
+(u * dilation - padding, v * dilation - padding).
+
+conv2d_input_grad with stride s is s*s walks. An input pixel is reached only by the kernel elements that land on
+it, and which these are depends on its position modulo the stride, its phase. In one dimension, with a kernel of
+4, stride 2 and padding 1, output j read the inputs 2j-1 ... 2j+2, so
+
+    input 2q   (phase 0) was read by element 1 of output q   and by element 3 of output q-1
+    input 2q+1 (phase 1) was read by element 0 of output q+1 and by element 2 of output q
+
+and each phase is a convolution of gy with step 1 and half of the kernel. No zero is ever multiplied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Pair = tuple[int, int]
+
+
+class Tap(NamedTuple):
+    """A place that is looked at, relative to q * step, and the kernel element that belongs to it."""
+
+    row: int
+    column: int
+    kernel_row: int
+    kernel_column: int
+
+
+class Phase(NamedTuple):
+    """The outputs at q * stride + (row, column), and the taps that they are the weighted sum of."""
+
+    row: int
+    column: int
+    taps: list[Tap]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A convolution as walks over one grid of q, one for each phase of the output.
+
+    ``step`` is the source's (how far apart neighbouring q look), ``stride`` the output's (how far apart
+    neighbouring q write). At least one of them is (1, 1). The grid may overhang the output at the end: what falls
+    outside is not written.
+    """
+
+    grid: Pair
+    step: Pair
+    stride: Pair
+    phases: list[Phase]
+
+    def extent(self) -> tuple[int, int, int, int]:
+        """Return first row, last row, first column and last column of all taps."""
+        rows = [tap.row for phase in self.phases for tap in phase.taps] or [0]
+        columns = [tap.column for phase in self.phases for tap in phase.taps] or [0]
+        return min(rows), max(rows), min(columns), max(columns)
+
+
+def forward_walk(out_hw: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Walk:
+    """conv2d: q is the output pixel, and there is one phase with the whole kernel."""
+    taps = [
+        Tap(u * dilation[0] - padding[0], v * dilation[1] - padding[1], u, v)
+        for u in range(kernel[0])
+        for v in range(kernel[1])
+    ]
+    return Walk(out_hw, stride, (1, 1), [Phase(0, 0, taps)])
+
+
+def input_grad_walk(input_hw: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Walk:
+    """conv2d_input_grad: input pixel i = q * stride + phase is the sum over the kernel elements u with
+    (i + padding - u * dilation) divisible by the stride; the quotient is the output row that read it."""
+
+    def reached(axis: int, phase: int) -> list[tuple[int, int]]:
+        found = []
+        for u in range(kernel[axis]):
+            distance = phase + padding[axis] - u * dilation[axis]
+            if distance % stride[axis] == 0:
+                found.append((distance // stride[axis], u))
+        return found
+
+    phases = [
+        Phase(r, c, [Tap(row, col, u, v) for row, u in reached(0, r) for col, v in reached(1, c)])
+        for r in range(stride[0])
+        for c in range(stride[1])
+    ]
+    grid = (-(-input_hw[0] // stride[0]), -(-input_hw[1] // stride[1]))
+    return Walk(grid, (1, 1), stride, phases)

@@ -1,0 +1,237 @@
+"""Vector instructions for Numba kernels: the one place that knows about LLVM.
+
+Numba compiles scalar loops, and LLVM cannot be talked into keeping a two-dimensional tile of sums in vector
+registers. So the inner loop of every matrix product is written here as LLVM instructions, as a function that a
+Numba kernel calls on flat arrays and positions in them.
+
+The tile. A register holds ``lanes`` numbers (16 float32 on AVX-512). The product keeps ``rows`` x 2 registers of
+C, and each step of its loop loads two registers of B, repeats one number of A over a register, and does one
+multiply-add for each register of C:
+
+                      b[k, 0:lanes]  b[k, lanes:2*lanes]
+        a[0, k]  ->       c00              c01
+        a[1, k]  ->       c10              c11             rows * 2 multiply-adds
+        ...               ...              ...             for rows + 2 loads
+        a[11, k] ->       cB0              cB1
+
+With 12 rows that is 24 multiply-adds for 14 loads, so the arithmetic and not the memory decides the speed; and
+24 independent sums hide the latency of a multiply-add (4 cycles). Twelve is as many as 32 registers allow.
+
+Rows come in steps: a panel of A is 1, 2 or 3 ``ROW_STEP`` rows high, so that a matrix of 64 rows is five panels
+of 12 and one of 4 and nothing is computed twice or in vain.
+
+Only ``kernels/*/cpu.py`` and the files next to it import this module; it imports Numba.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from llvmlite import binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+
+class VectorUnit(NamedTuple):
+    """What the register tile is cut for: bytes in a vector register, and the rows in one step of a panel."""
+
+    name: str
+    register_bytes: int
+    row_step: int
+
+
+# 3 * row_step * 2 sums, 2 registers of B and one of A must fit the register file: 32 registers with AVX-512 and
+# NEON, 16 with AVX2 and SSE.
+_UNITS = {
+    "avx512": VectorUnit("avx512", 64, 4),
+    "avx2": VectorUnit("avx2", 32, 2),
+    "neon": VectorUnit("neon", 16, 4),
+    "portable": VectorUnit("portable", 16, 2),
+}
+_NEEDS = {"avx512": {"avx512f"}, "avx2": {"avx2", "fma"}, "neon": {"neon"}, "portable": set[str]()}
+
+
+def runnable_units() -> list[str]:
+    """Return the names of the vector units that this processor has, best first."""
+    features = {name for name, present in llvm.get_host_cpu_features().items() if present}
+    if llvm.get_process_triple().startswith(("aarch64", "arm64")):
+        features.add("neon")  # every 64-bit ARM has it, and LLVM does not always list it
+    return [name for name in _UNITS if _NEEDS[name] <= features]
+
+
+def _choose_unit() -> VectorUnit:
+    runnable = runnable_units()
+    name = os.environ.get("SCRATCHGAN_SIMD") or runnable[0]
+    if name not in runnable:
+        raise ValueError(f"SCRATCHGAN_SIMD={name}: this processor can run {', '.join(runnable)}")
+    return _UNITS[name]
+
+
+UNIT = _choose_unit()
+ROW_STEP = UNIT.row_step
+PANEL_ROWS = 3 * ROW_STEP
+
+# Numbers of A that lie between one row of a panel and the next. It is a constant so that all rows are addressed
+# from one register. 16 more than the depth of a panel: rows that are a power of two apart would share cache sets.
+MAX_DEPTH = 256
+PITCH = MAX_DEPTH + 16
+
+
+def lanes(itemsize: int) -> int:
+    """Return how many numbers of ``itemsize`` bytes a vector register holds."""
+    return UNIT.register_bytes // itemsize
+
+
+_INT = ir.IntType(64)
+
+
+class _Vectors:
+    """Emits vector instructions for the element type of one Numba array type."""
+
+    def __init__(self, context: Any, builder: Any, array: types.Array):
+        self.context, self.builder = context, builder
+        self.element = context.get_value_type(array.dtype)
+        self.itemsize = array.dtype.bitwidth // 8
+        self.lanes = lanes(self.itemsize)
+        self.type = ir.VectorType(self.element, self.lanes)
+        self.zero = ir.Constant(self.type, [0.0] * self.lanes)
+        suffix = f"v{self.lanes}f{array.dtype.bitwidth}"
+        # fmuladd, not fma: where the processor has no fused instruction, fma would be a call of the C library.
+        self._fma = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(self.type, [self.type] * 3), f"llvm.fmuladd.{suffix}"
+        )
+
+    def pointer(self, array: types.Array, value: Any, position: Any) -> Any:
+        data = self.context.make_array(array)(self.context, self.builder, value).data
+        return self.builder.gep(data, [position])
+
+    def offset(self, pointer: Any, count: int) -> Any:
+        return self.builder.gep(pointer, [_INT(count)])
+
+    def load(self, pointer: Any) -> Any:
+        value = self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()))
+        value.align = self.itemsize
+        return value
+
+    def store(self, value: Any, pointer: Any) -> None:
+        store = self.builder.store(value, self.builder.bitcast(pointer, self.type.as_pointer()))
+        store.align = self.itemsize
+
+    def broadcast(self, pointer: Any) -> Any:
+        undefined = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(undefined, self.builder.load(pointer), ir.IntType(32)(0))
+        lanes_of_first = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, undefined, lanes_of_first)
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        return self.builder.call(self._fma, [a, b, c])
+
+
+def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows: int) -> Any:
+    c, c_at, c_pitch, a, a_at, b, b_at, b_pitch, depth, first = arguments
+    vectors = _Vectors(context, builder, signature.args[0])
+    pointer_c = vectors.pointer(signature.args[0], c, c_at)
+    pointer_a = vectors.pointer(signature.args[3], a, a_at)
+    pointer_b = vectors.pointer(signature.args[5], b, b_at)
+    cells = [(row, column) for row in range(rows) for column in range(2)]
+
+    before = builder.block
+    loop = builder.append_basic_block("tile.loop")
+    after = builder.append_basic_block("tile.after")
+    builder.cbranch(builder.icmp_signed(">", depth, _INT(0)), loop, after)
+
+    builder.position_at_end(loop)
+    k = builder.phi(_INT)
+    row_of_b = builder.phi(pointer_b.type)
+    sums = {cell: builder.phi(vectors.type) for cell in cells}
+    b_now = [vectors.load(vectors.offset(row_of_b, column * vectors.lanes)) for column in range(2)]
+    column_of_a = builder.gep(pointer_a, [k])
+    new = {}
+    for row in range(rows):
+        a_now = vectors.broadcast(vectors.offset(column_of_a, row * PITCH))
+        for column in range(2):
+            new[row, column] = vectors.multiply_add(a_now, b_now[column], sums[row, column])
+    k_next = builder.add(k, _INT(1))
+    for phi, start, following in [
+        (k, _INT(0), k_next),
+        (row_of_b, pointer_b, builder.gep(row_of_b, [b_pitch])),
+        *((sums[cell], vectors.zero, new[cell]) for cell in cells),
+    ]:
+        phi.add_incoming(start, before)
+        phi.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, after)
+
+    builder.position_at_end(after)
+    total = {cell: builder.phi(vectors.type) for cell in cells}
+    for cell in cells:
+        total[cell].add_incoming(vectors.zero, before)
+        total[cell].add_incoming(new[cell], loop)
+    row_of_c = pointer_c
+    targets = {}
+    for row in range(rows):
+        for column in range(2):
+            targets[row, column] = vectors.offset(row_of_c, column * vectors.lanes)
+        row_of_c = builder.gep(row_of_c, [c_pitch])
+    with builder.if_else(first) as (overwrite, accumulate):
+        with overwrite:
+            for cell in cells:
+                vectors.store(total[cell], targets[cell])
+        with accumulate:
+            for cell in cells:
+                vectors.store(builder.fadd(vectors.load(targets[cell]), total[cell]), targets[cell])
+    return context.get_dummy_value()
+
+
+def _tile_intrinsic(rows: int) -> Callable[..., Any]:
+    @intrinsic
+    def multiply_tile(typing, c, c_at, c_pitch, a, a_at, b, b_at, b_pitch, depth, first):  # type: ignore[no-untyped-def]
+        signature = types.void(
+            c, types.intp, types.intp, a, types.intp, b, types.intp, types.intp, types.intp, types.boolean
+        )
+        return signature, lambda context, builder, signature, arguments: _emit_tile(
+            context, builder, signature, arguments, rows
+        )
+
+    return multiply_tile
+
+
+# c[c_at + r*c_pitch + j] (+)= sum over k < depth of a[a_at + r*PITCH + k] * b[b_at + k*b_pitch + j]
+# for r < 1, 2 or 3 ROW_STEP and j < 2*lanes; the old values of c count unless `first`.
+multiply_tile_low = _tile_intrinsic(ROW_STEP)
+multiply_tile_middle = _tile_intrinsic(2 * ROW_STEP)
+multiply_tile_high = _tile_intrinsic(3 * ROW_STEP)
+
+
+@intrinsic
+def copy_run(typing, target, target_at, source, source_at, count):  # type: ignore[no-untyped-def]
+    """Copy ``count`` >= 1 numbers in whole registers: up to ``lanes`` - 1 more are read, and written, than asked.
+
+    The caller sees to it that both arrays go on that far, and that whatever comes next in ``target`` is written
+    later. That is what makes a run of 7 or 14 numbers cost one load and one store.
+    """
+    signature = types.void(target, types.intp, source, types.intp, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_at, source, source_at, count = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        to = vectors.pointer(signature.args[0], target, target_at)
+        origin = vectors.pointer(signature.args[2], source, source_at)
+        before = builder.block
+        loop = builder.append_basic_block("run.loop")
+        after = builder.append_basic_block("run.after")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        i = builder.phi(_INT)
+        vectors.store(vectors.load(builder.gep(origin, [i])), builder.gep(to, [i]))
+        following = builder.add(i, _INT(vectors.lanes))
+        i.add_incoming(_INT(0), before)
+        i.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
+
+    return signature, emit
