@@ -23,7 +23,6 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import prange
 from numba.core import config
 
 from scratchgan.data.toyfaces import drawlist as dl
@@ -31,16 +30,14 @@ from scratchgan.data.toyfaces import head as hd
 from scratchgan.kernels import jit
 
 
-def _exact(function: Callable[..., Any] | None = None, *, parallel: bool = False) -> Any:
+def _exact(function: Callable[..., Any]) -> Any:
     """Compile without fast-math, into the folder where all compiled kernels are kept."""
-    if function is None:
-        return lambda f: _exact(f, parallel=parallel)
     folder = jit.cache_folder()
     keep = os.access(folder, os.W_OK)
     before = config.CACHE_DIR
     config.CACHE_DIR = str(folder) if keep else before
     try:
-        return numba.njit(cache=keep, parallel=parallel, error_model="numpy", nogil=True)(function)
+        return numba.njit(cache=keep, error_model="numpy", nogil=True)(function)
     finally:
         config.CACHE_DIR = before
 
@@ -61,6 +58,7 @@ GRAIN_CELLS = 64
 
 F = np.float32
 ZERO, HALF, ONE, TWO, FOUR = F(0), F(0.5), F(1), F(2), F(4)
+EIGHT, TWELVE, FULL = F(8), F(12), F(255)
 TINY, FAR, EDGE = F(1e-9), F(9), F(1.2)
 
 
@@ -90,17 +88,28 @@ def _face_point(head, x, y, grow):  # type: ignore[no-untyped-def]
 
 
 @_exact
+def _scalars(head):  # type: ignore[no-untyped-def]
+    """Return a head's record as a tuple: the compiler keeps it in registers, but would reload an array's items."""
+    return (
+        head[0], head[1], head[2], head[3], head[4], head[5], head[6], head[7], head[8],
+        head[9], head[10], head[11], head[12], head[13], head[14], head[15], head[16],
+    )  # fmt: skip
+
+
+@_exact
 def _shell_row(p, head, xs, y, out):  # type: ignore[no-untyped-def]
     """SHELL: the head grown by p[0] and cut along a curve on its surface. Kept is where
 
     g = p[1] V + p[2] W + p[3] U + p[4] |U| + p[5] zigzag(p[6] U) - p[7] <= 0
     """
-    height = head[HALF_HEIGHT] * p[0]
+    h = _scalars(head)
+    grow, a_v, a_w, a_u, a_abs, zig, freq, t = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]
+    height = h[HALF_HEIGHT] * grow
     for i in range(xs.size):
-        u, v, w, _, r = _face_point(head, xs[i], y, p[0])
-        wave = p[6] * u
+        u, v, w, _, r = _face_point(h, xs[i], y, grow)
+        wave = freq * u
         zigzag = FOUR * abs(wave - np.floor(wave + HALF)) - ONE
-        g = p[1] * v + p[2] * w + p[3] * u + p[4] * abs(u) + p[5] * zigzag - p[7]
+        g = a_v * v + a_w * w + a_u * u + a_abs * abs(u) + zig * zigzag - t
         out[i] = max(r - ONE, g) * height
 
 
@@ -108,85 +117,77 @@ def _shell_row(p, head, xs, y, out):  # type: ignore[no-untyped-def]
 def _distance_row(shape, p, xs, ys, out):  # type: ignore[no-untyped-def]
     """Write the distances of the local points (xs, ys) to a shape; p holds its parameters."""
     n = xs.size
+    p0, p1, p2, p3, p4 = p[0], p[1], p[2], p[3], p[4]
     if shape == ELLIPSE:
         for i in range(n):
-            x, y = xs[i] / p[0], ys[i] / p[1]
+            x, y = xs[i] / p0, ys[i] / p1
             x2, y2 = x * x, y * y
             two = np.sqrt(x2 + y2) + TINY
             four = np.sqrt(np.sqrt(x2 * x2 + y2 * y2)) + TINY
             cube = four * four * four
-            s = p[2]
+            s = p2
             r = (ONE - s) * two + s * four
-            gx = ((ONE - s) * x / two + s * x2 * x / cube) / p[0]
-            gy = ((ONE - s) * y / two + s * y2 * y / cube) / p[1]
+            gx = ((ONE - s) * x / two + s * x2 * x / cube) / p0
+            gy = ((ONE - s) * y / two + s * y2 * y / cube) / p1
             out[i] = (r - ONE) / (np.sqrt(gx * gx + gy * gy) + TINY)
     elif shape == TRAPEZOID:
-        slope = (p[1] - p[0]) / (TWO * p[2])
+        slope = (p1 - p0) / (TWO * p2)
         lean = np.sqrt(ONE + slope * slope)
-        middle = HALF * (p[0] + p[1])
+        middle = HALF * (p0 + p1)
         for i in range(n):
-            side = (abs(xs[i]) - middle - slope * ys[i]) / lean + p[3]
-            end = abs(ys[i]) - p[2] + p[3]
+            side = (abs(xs[i]) - middle - slope * ys[i]) / lean + p3
+            end = abs(ys[i]) - p2 + p3
             a, b = max(side, ZERO), max(end, ZERO)
-            out[i] = min(max(side, end), ZERO) + np.sqrt(a * a + b * b) - p[3]
+            out[i] = min(max(side, end), ZERO) + np.sqrt(a * a + b * b) - p3
     elif shape == STROKE:
         for i in range(n):
-            x = min(max(xs[i], -p[0]), p[0])
-            slope = TWO * p[1] * x
-            across = (ys[i] - p[1] * x * x) / np.sqrt(ONE + slope * slope)
+            x = min(max(xs[i], -p0), p0)
+            slope = TWO * p1 * x
+            across = (ys[i] - p1 * x * x) / np.sqrt(ONE + slope * slope)
             along = xs[i] - x
-            out[i] = np.sqrt(across * across + along * along) - p[2] * (ONE - p[3] * abs(x) / p[0])
+            out[i] = np.sqrt(across * across + along * along) - p2 * (ONE - p3 * abs(x) / p0)
     elif shape == LENS:
         for i in range(n):
-            q = xs[i] / p[0]
+            q = xs[i] / p0
             q2 = q * q
-            top = p[3] * q2 - p[1] * (ONE - q2)
-            bottom = p[3] * q2 + p[2] * (ONE - q2)
-            slope_top = TWO * q / p[0] * (p[3] + p[1])
-            slope_bottom = TWO * q / p[0] * (p[3] - p[2])
+            top = p3 * q2 - p1 * (ONE - q2)
+            bottom = p3 * q2 + p2 * (ONE - q2)
+            slope_top = TWO * q / p0 * (p3 + p1)
+            slope_bottom = TWO * q / p0 * (p3 - p2)
             above = (top - ys[i]) / np.sqrt(ONE + slope_top * slope_top)
             below = (ys[i] - bottom) / np.sqrt(ONE + slope_bottom * slope_bottom)
             out[i] = max(above, below)
     elif shape == LOBES:
-        radius = min(p[0], p[1])
-        count = int(p[3])
+        radius = min(p0, p1)
+        sign = ONE if p4 == ZERO else -ONE  # round bumps meet in notches; turned inside out, they are spikes
         for i in range(n):
-            x, y = xs[i] / p[0], ys[i] / p[1]
+            x, y = xs[i] / p0, ys[i] / p1
             r = np.sqrt(x * x + y * y) + TINY
-            # cos(count * angle) is the real part of ((x + iy) / r) ** count: three or four squarings
-            a, b = x / r, y / r
-            a, b = a * a - b * b, TWO * a * b
-            a, b = a * a - b * b, TWO * a * b
-            a4, b4 = a, b
-            if count >= 8:
-                a, b = a * a - b * b, TWO * a * b
-            if count == 12:
-                a = a * a4 - b * b4
-            if count == 16:
-                a = a * a - b * b
-            # a sharp bump falls off linearly from its tip, a round one meets its neighbour in a notch
-            bump = (
-                TWO * np.sqrt(max(HALF + HALF * a, ZERO)) - ONE
-                if p[4] == ZERO
-                else ONE - TWO * np.sqrt(max(HALF - HALF * a, ZERO))
-            )
-            out[i] = (r - ONE - p[2] * bump) * radius
+            # cos(count * angle) is the real part of ((x + iy) / r) ** count, by squaring
+            a1, b1 = x / r, y / r
+            a2, b2 = a1 * a1 - b1 * b1, TWO * a1 * b1
+            a4, b4 = a2 * a2 - b2 * b2, TWO * a2 * b2
+            a8, b8 = a4 * a4 - b4 * b4, TWO * a4 * b4
+            a12, a16 = a8 * a4 - b8 * b4, a8 * a8 - b8 * b8
+            a = a8 if p3 == EIGHT else a12 if p3 == TWELVE else a16
+            bump = sign * (TWO * np.sqrt(max(HALF + sign * HALF * a, ZERO)) - ONE)
+            out[i] = (r - ONE - p2 * bump) * radius
     elif shape == STRIPES:
         for i in range(n):
-            out[i] = abs(xs[i] - p[0] * np.floor(xs[i] / p[0] + HALF)) - p[1]
+            out[i] = abs(xs[i] - p0 * np.floor(xs[i] / p0 + HALF)) - p1
     elif shape == DOTS:
         for i in range(n):
-            row = np.floor(ys[i] / p[0] + HALF)
-            y = ys[i] - p[0] * row
-            x = xs[i] + HALF * p[0] * (
+            row = np.floor(ys[i] / p0 + HALF)
+            y = ys[i] - p0 * row
+            x = xs[i] + HALF * p0 * (
                 row - TWO * np.floor(HALF * row)
             )  # every other row moves half a period
-            x = x - p[0] * np.floor(x / p[0] + HALF)
-            out[i] = np.sqrt(x * x + y * y) - p[1]
+            x = x - p0 * np.floor(x / p0 + HALF)
+            out[i] = np.sqrt(x * x + y * y) - p1
     elif shape == RINGS:
         for i in range(n):
             r = np.sqrt(xs[i] * xs[i] + ys[i] * ys[i])
-            out[i] = abs(r - p[0] * np.floor(r / p[0] + HALF)) - p[1]
+            out[i] = abs(r - p0 * np.floor(r / p0 + HALF)) - p1
 
 
 @_exact
@@ -196,18 +197,20 @@ def _slot_row(record, slot, head, xs, y, face_x, face_y, local_x, local_y, out):
     if slot[SHAPE] == SHELL:
         _shell_row(params, head, xs, y, out)
         return
-    for i in range(xs.size):
-        if slot[SPACE] == HEAD:
-            dx, dy = face_x[i] - record[4], face_y[i] - record[5]
-        else:
-            dx, dy = xs[i] - record[4], y - record[5]
-        local_x[i] = record[0] * dx + record[1] * dy
-        local_y[i] = record[2] * dx + record[3] * dy
+    xx, xy, yx, yy, x0, y0 = record[0], record[1], record[2], record[3], record[4], record[5]
+    if slot[SPACE] == HEAD:
+        for i in range(xs.size):
+            local_x[i] = xx * (face_x[i] - x0) + xy * (face_y[i] - y0)
+            local_y[i] = yx * (face_x[i] - x0) + yy * (face_y[i] - y0)
+    else:
+        for i in range(xs.size):
+            local_x[i] = xx * (xs[i] - x0) + xy * (y - y0)
+            local_y[i] = yx * (xs[i] - x0) + yy * (y - y0)
     _distance_row(slot[SHAPE], params, local_x, local_y, out)
     scale, hollow = record[SCALE], record[HOLLOW]
     for i in range(xs.size):
-        d = out[i]
-        out[i] = (abs(d) - hollow if hollow > ZERO else d) * scale
+        d = abs(out[i]) - hollow if hollow > ZERO else out[i]
+        out[i] = d * scale
 
 
 @_exact
@@ -217,81 +220,90 @@ def _first(edge, samples):  # type: ignore[no-untyped-def]
 
 
 @_exact
+def _smallest(row):  # type: ignore[no-untyped-def]
+    nearest = FAR
+    for i in range(row.size):
+        nearest = min(nearest, row[i])
+    return nearest
+
+
+@_exact
+def _blend_channel(cover, ink, light, fill, line, out):  # type: ignore[no-untyped-def]
+    for i in range(out.size):
+        lit = fill * light[i]
+        out[i] += cover[i] * (lit + ink[i] * (line - lit) - out[i])
+
+
+@_exact
 def _paint(records, slots, head, samples, colour, alpha, depth, klass, face):  # type: ignore[no-untyped-def]
-    """Paint one face's slots, in order, onto its samples (arrays (samples, samples), colour (3, ...))."""
+    """Paint one face's slots, in order, onto its samples (arrays (samples, samples), colour (3, ...)).
+
+    Each loop stands alone and touches few arrays: otherwise the compiler, which must allow for arrays that
+    overlap, gives up on vectors.
+    """
     pitch = TWO / F(samples)
     xs = np.empty(samples, np.float32)
     for i in range(samples):
         xs[i] = (F(i) + HALF) * pitch - ONE
+    h = _scalars(head)
     for j in range(samples):
-        y = (F(j) + HALF) * pitch - ONE
+        face_x, face_y, surface = face[0, j], face[1, j], face[2, j]
         for i in range(samples):
-            u, v, w, view_w, r = _face_point(head, xs[i], y, ONE)
+            u, v, w, view_w, r = _face_point(h, xs[i], xs[j], ONE)
             seen = w > ZERO and r <= ONE
-            face[0, j, i] = u * head[HALF_WIDTH] if seen else FAR
-            face[1, j, i] = v * head[HALF_HEIGHT] if seen else FAR
-            face[2, j, i] = view_w * head[HALF_WIDTH]
-    local_x, local_y = np.empty(samples, np.float32), np.empty(samples, np.float32)
-    distance, clip = np.empty(samples, np.float32), np.empty(samples, np.float32)
+            face_x[i] = u * h[HALF_WIDTH] if seen else FAR
+            face_y[i] = v * h[HALF_HEIGHT] if seen else FAR
+            surface[i] = view_w * h[HALF_WIDTH]
+    buffers = np.empty((7, samples), np.float32)
     for s in range(slots.shape[0]):
         slot, record = slots[s], records[s]
         opacity = record[OPACITY]
-        if opacity <= ZERO:
-            continue
         lo, hi = _first(record[BOX0], samples), _first(record[BOX0 + 2] + pitch, samples)
-        width = hi - lo
-        if width <= 0:
+        if opacity <= ZERO or lo >= hi:
             continue
-        row_x, row_lx, row_ly = xs[lo:hi], local_x[:width], local_y[:width]
-        row, row_clip = distance[:width], clip[:width]
-        edge = ONE / (pitch + record[FEATHER])
+        local_x, local_y = buffers[0, lo:hi], buffers[1, lo:hi]
+        row, clip = buffers[2, lo:hi], buffers[3, lo:hi]
+        cover, ink, light = buffers[4, lo:hi], buffers[5, lo:hi], buffers[6, lo:hi]
+        x = xs[lo:hi]
+        edge, line = ONE / (pitch + record[FEATHER]), record[LINE]
+        light_x, light_y, x0, y0 = record[LIGHT_X], record[LIGHT_Y], record[4], record[5]
+        klass_here, base, lift = slot[CLASS], F(slot[ON_SURFACE]), record[DEPTH]
         for j in range(_first(record[BOX0 + 1], samples), _first(record[BOX0 + 3] + pitch, samples)):
             y = xs[j]
-            fx, fy, fw = face[0, j, lo:hi], face[1, j, lo:hi], face[2, j, lo:hi]
-            _slot_row(record, slot, head, row_x, y, fx, fy, row_lx, row_ly, row)
-            nearest = FAR
-            for i in range(width):
-                nearest = min(nearest, row[i])
-            if nearest * edge >= HALF:
+            face_x, face_y = face[0, j, lo:hi], face[1, j, lo:hi]
+            _slot_row(record, slot, head, x, y, face_x, face_y, local_x, local_y, row)
+            if _smallest(row) * edge >= HALF:
                 continue
             if slot[CLIP] >= 0:
                 c = slot[CLIP]
-                _slot_row(records[c], slots[c], head, row_x, y, fx, fy, row_lx, row_ly, row_clip)
-                for i in range(width):
-                    row[i] = max(row[i], row_clip[i])
-            _blend_row(record, slot, row, row_x, y, pitch, edge, fw, colour[:, j, lo:hi], alpha[j, lo:hi],
-                       depth[j, lo:hi], klass[j, lo:hi])  # fmt: skip
-
-
-@_exact
-def _blend_row(record, slot, row, xs, y, pitch, edge, surface, colour, alpha, depth, klass):  # type: ignore[no-untyped-def]
-    """Lay one row of a slot over what is there."""
-    red, green, blue = record[RED], record[RED + 1], record[RED + 2]
-    line_red, line_green, line_blue = record[LINE_RED], record[LINE_RED + 1], record[LINE_RED + 2]
-    opacity, line, opaque = record[OPACITY], record[LINE], F(slot[OPAQUE])
-    light_y = ONE + record[LIGHT_Y] * (y - record[5])
-    for i in range(row.size):
-        cover = min(max(HALF - row[i] * edge, ZERO), ONE) * opacity
-        ink = min(max(HALF + (row[i] + line) / pitch, ZERO), ONE) if line > ZERO else ZERO
-        light = light_y + record[LIGHT_X] * (xs[i] - record[4])
-        r = red * light
-        g = green * light
-        b = blue * light
-        colour[0, i] += cover * (r + ink * (line_red - r) - colour[0, i])
-        colour[1, i] += cover * (g + ink * (line_green - g) - colour[1, i])
-        colour[2, i] += cover * (b + ink * (line_blue - b) - colour[2, i])
-        alpha[i] += cover * opaque * (ONE - alpha[i])
-    if slot[CLASS] != KEEP:
-        base, lift = F(slot[ON_SURFACE]), record[DEPTH]
-        for i in range(row.size):
-            if min(max(HALF - row[i] * edge, ZERO), ONE) * opacity >= HALF:
-                klass[i] = slot[CLASS]
-                depth[i] = base * surface[i] + lift
+                _slot_row(records[c], slots[c], head, x, y, face_x, face_y, local_x, local_y, clip)
+                for i in range(row.size):
+                    row[i] = max(row[i], clip[i])
+            for i in range(row.size):
+                cover[i] = min(max(HALF - row[i] * edge, ZERO), ONE) * opacity
+            for i in range(row.size):
+                inner = min(max(HALF + (row[i] + line) / pitch, ZERO), ONE)
+                ink[i] = inner if line > ZERO else ZERO
+            here = ONE + light_y * (y - y0)
+            for i in range(row.size):
+                light[i] = here + light_x * (x[i] - x0)
+            for c in range(3):
+                _blend_channel(cover, ink, light, record[RED + c], record[LINE_RED + c], colour[c, j, lo:hi])
+            if slot[OPAQUE]:
+                shade = alpha[j, lo:hi]
+                for i in range(row.size):
+                    shade[i] += cover[i] * (ONE - shade[i])
+            if klass_here != KEEP:
+                k_row, d_row, surface = klass[j, lo:hi], depth[j, lo:hi], face[2, j, lo:hi]
+                for i in range(row.size):
+                    if cover[i] >= HALF:
+                        k_row[i] = klass_here
+                        d_row[i] = base * surface[i] + lift
 
 
 @_exact
 def _byte(value):  # type: ignore[no-untyped-def]
-    return np.uint8(min(max(value, ZERO), ONE) * F(255) + HALF)
+    return np.uint8(min(max(value, ZERO), ONE) * FULL + HALF)
 
 
 @_exact
@@ -330,9 +342,9 @@ def _resolve(k, grain, paper, colour, alpha, depth, klass, image, alpha_out, mas
             depth_out[j, i] = total / F(counts[best])
 
 
-@_exact(parallel=True)
+@_exact
 def paint(records, slots, heads, paper, k, points, image, alpha, mask, depth, under):  # type: ignore[no-untyped-def]
-    """Paint a batch; each face is painted by one thread and depends on no other.
+    """Paint a batch, on the calling thread and without Python's lock; no face depends on another.
 
     Args:
         records, slots: the draw list; heads: (N, HEAD_RECORD) float32.
@@ -341,18 +353,19 @@ def paint(records, slots, heads, paper, k, points, image, alpha, mask, depth, un
         image, alpha, mask, depth: outputs (N, 3, S, S) and (N, S, S).
         under: output (N, L) uint8, the class painted at each point; KEEP where it lies outside the frame.
     """
-    size = mask.shape[1]
-    samples = size * k
-    for n in prange(records.shape[0]):
-        colour = np.zeros((3, samples, samples), np.float32)
-        covered = np.zeros((samples, samples), np.float32)
-        deep = np.zeros((samples, samples), np.float32)
-        klass = np.zeros((samples, samples), np.uint8)
-        face = np.empty((3, samples, samples), np.float32)
+    samples = mask.shape[1] * k
+    colour = np.empty((3, samples, samples), np.float32)
+    covered = np.empty((samples, samples), np.float32)
+    deep = np.empty((samples, samples), np.float32)
+    klass = np.empty((samples, samples), np.uint8)
+    face = np.empty((3, samples, samples), np.float32)
+    for n in range(records.shape[0]):
+        colour[:] = ZERO
+        covered[:] = ZERO
+        deep[:] = ZERO
+        klass[:] = 0
         _paint(records[n], slots, heads[n], samples, colour, covered, deep, klass, face)
-        _resolve(
-            k, heads[n, GRAIN], paper, colour, covered, deep, klass, image[n], alpha[n], mask[n], depth[n]
-        )
+        _resolve(k, heads[n, GRAIN], paper, colour, covered, deep, klass, image[n], alpha[n], mask[n], depth[n])
         for m in range(points.shape[1]):
             x = int(np.floor((points[n, m, 0] + ONE) * HALF * F(samples)))
             y = int(np.floor((points[n, m, 1] + ONE) * HALF * F(samples)))
