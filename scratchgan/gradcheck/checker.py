@@ -1,0 +1,242 @@
+"""check(): every layer that applies, cheapest first; and one function per layer for use by itself."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from . import adjoint, backends, complex_step, contract, differences, double, kinks, oracle, precision, taylor
+from .op import Op, OperatorError
+from .policy import LAYERS, Policy
+from .report import Finding, Report, Verdict
+from .trial import Trial
+
+_RUNS: dict[str, Callable[[Trial], list[Finding]]] = {
+    "contract": contract.run,
+    "exact adjoint": adjoint.run_exact,
+    "random adjoint": adjoint.run_random,
+    "differences": differences.run,
+    "kinks": kinks.run,
+    "complex step": complex_step.run,
+    "precision": precision.run,
+    "oracle": oracle.run,
+    "backends": backends.run,
+    "taylor": taylor.run,
+}
+
+
+def check(
+    op: Op,
+    *args: Any,
+    params: Mapping[str, Any] | None = None,
+    order: int = 1,
+    seed: int = 0,
+    policy: Policy = Policy(),  # noqa: B008 (frozen)
+) -> Report:
+    """Runs every layer that applies to `op` at `args`.
+
+    args: NumPy arrays (floating-point ones are differentiated), or whatever else the forward takes.
+    params: keyword arguments of the forward and the vjp (stride, padding, ...).
+    order: 2 also checks the derivative of the vjp, 3 the derivative of that, and so on.
+
+    float32 arguments are checked in float32 where that can be exact, against float64 where it cannot. Bad
+    operators and bad input give a verdict with a reason; only a programming error in the call raises.
+    """
+    return _check(op, args, params or {}, order, seed, policy, policy.layers)
+
+
+def check_contract(op: Op, *args: Any, **options: Any) -> Report:
+    """Shapes, dtypes, purity, determinism, memory layouts. Options as for :func:`check`."""
+    return _layer("contract", op, args, options)
+
+
+def check_adjoint(op: Op, *args: Any, **options: Any) -> Report:
+    """<A v, gy> = <v, A^T gy>, bitwise on integers and to 64 ulp on full mantissas. Options as for :func:`check`."""
+    return _layer("exact adjoint", op, args, options, "random adjoint")
+
+
+def check_fd(op: Op, *args: Any, **options: Any) -> Report:
+    """Central differences with a measured error bar, and the convention at kinks. Options as for :func:`check`."""
+    return _layer("differences", op, args, options, "kinks")
+
+
+def check_complex_step(op: Op, *args: Any, **options: Any) -> Report:
+    """The complex step, for forwards that take complex arrays. Options as for :func:`check`."""
+    return _layer("complex step", op, args, options)
+
+
+def check_taylor(op: Op, *args: Any, **options: Any) -> Report:
+    """The slope of the Taylor remainder. Options as for :func:`check`."""
+    return _layer("taylor", op, args, options)
+
+
+def check_precision(op: Op, *args: Any, **options: Any) -> Report:
+    """float32 against float64, and float64 against itself. Options as for :func:`check`."""
+    return _layer("precision", op, args, options)
+
+
+def check_oracle(op: Op, *args: Any, **options: Any) -> Report:
+    """The forward against `op.reference`. Options as for :func:`check`."""
+    return _layer("oracle", op, args, options)
+
+
+def check_backends(op: Op, *args: Any, **options: Any) -> Report:
+    """The operator on its other backends against NumPy. Options as for :func:`check`."""
+    return _layer("backends", op, args, options)
+
+
+def check_double(op: Op, *args: Any, order: int = 2, **options: Any) -> Report:
+    """Only the derivatives of the vjp, up to `order`. Options as for :func:`check`."""
+    if order < 2:
+        raise ValueError(f"check_double: order={order}, but the derivative of the vjp begins at order 2")
+    report = check(op, *args, order=order, **options)
+    prefix = f"{op.name}: order "
+    own = tuple(f for f in report.findings if f.operator.startswith(prefix) or f.layer == "double")
+    return replace(report, findings=own)
+
+
+def _layer(name: str, op: Op, args: tuple[Any, ...], options: dict[str, Any], *more: str) -> Report:
+    params = options.pop("params", None) or {}
+    seed, policy, order = options.pop("seed", 0), options.pop("policy", Policy()), options.pop("order", 1)
+    if options:
+        raise TypeError(f"check: unknown option {next(iter(options))!r}; options are params, order, seed, policy")
+    return _check(op, args, params, order, seed, policy, (name, *more))
+
+
+def _check(
+    op: Op,
+    args: tuple[Any, ...],
+    params: Mapping[str, Any],
+    order: int,
+    seed: int,
+    policy: Policy,
+    layers: tuple[str, ...],
+) -> Report:
+    if not isinstance(op, Op):
+        raise TypeError(f"check: the first argument must be an Op, got {type(op).__name__}")
+    if order < 1:
+        raise ValueError(f"check: order={order}, but orders begin at 1")
+    trial = Trial(op, tuple(_as_argument(a) for a in args), params, seed, policy)
+    report = Report(op.name, trial.describe())
+    for depth in range(1, order + 1):
+        findings = _run_layers(trial, layers)
+        report = report.merged([Report(op.name, "", tuple(findings), tuple(trial.skipped), tuple(trial.notes))])
+        if depth == order or report.verdict is Verdict.FAIL:
+            break
+        following = _differentiated(trial, op.name, depth + 1)
+        if isinstance(following, Finding):
+            report = report.merged([Report(op.name, "", (following,))])
+            break
+        trial = following
+    return replace(report, findings=tuple(_with_reproduction(f, op, args, params, seed) for f in report.findings))
+
+
+def _as_argument(value: Any) -> Any:
+    """Lists and floats become arrays; other objects (None, sizes, flags) are passed through as they are."""
+    if isinstance(value, (np.generic, float)) and not isinstance(value, np.ndarray):
+        return np.asarray(value)
+    if isinstance(value, list):
+        return np.asarray(value)
+    return value
+
+
+def _differentiated(trial: Trial, name: str, order: int) -> Trial | Finding:
+    try:
+        second = double.derivative_of(trial.op, trial.names, len(trial.outputs))
+        if second is None:
+            reason = f"order {order} was asked for, but the vjp has no derivative: pass an Op as `vjp`"
+            return trial.finding("double", Verdict.INCONCLUSIVE, reason=reason, comparisons=0)
+        args = double.arguments_of(trial, order)
+    except OperatorError as error:
+        return trial.finding("double", Verdict.FAIL, reason=str(error))
+    return Trial(second.but(name=f"{name}: order {order}"), args, trial.params, trial.seed, trial.policy)
+
+
+def _run_layers(trial: Trial, layers: tuple[str, ...]) -> list[Finding]:
+    bad = _unusable(trial)
+    if bad is not None:
+        return [bad]
+    findings: list[Finding] = []
+    settled: set[int] = set()
+    ordered = [n for n in (*LAYERS, "taylor") if n in layers]
+    for name in ordered:
+        run = _RUNS[name]
+        left = [i for i in trial.wanted if i not in settled]
+        if name == "differences":
+            run = functools.partial(differences.run, positions=left)
+        elif name == "complex step":
+            run = functools.partial(complex_step.run, positions=left)
+        try:
+            found = run(trial)
+        except OperatorError as error:
+            found = [trial.finding(name, Verdict.FAIL, reason=str(error), argument="")]
+        findings += found
+        if name == "contract" and any(f.verdict is not Verdict.PASS for f in found) and _hopeless(trial, found):
+            break
+        if name == "random adjoint":
+            settled = _settled(trial, findings)
+    return findings
+
+
+def _settled(trial: Trial, findings: list[Finding]) -> set[int]:
+    """Linear arguments that passed the adjoint test: it proves what differences would only estimate."""
+    passed = {f.argument for f in findings if f.layer == "random adjoint" and f.verdict is Verdict.PASS}
+    failed = {f.argument for f in findings if f.verdict is Verdict.FAIL}
+    return {i for i in trial.linear if f"gradient of {trial.names[i]}" in passed - failed}
+
+
+def _hopeless(trial: Trial, found: list[Finding]) -> bool:
+    """The later layers would repeat this finding: there is no gradient to compare, or no point to do it at."""
+    return (
+        any(f.argument == "" and f.verdict is Verdict.FAIL for f in found)
+        or any(f.argument == "forward" and f.verdict is Verdict.INCONCLUSIVE for f in found)
+        or not any(y.size for y in trial.outputs)
+    )
+
+
+def _unusable(trial: Trial) -> Finding | None:
+    """Why these arguments cannot be checked at all."""
+    if not trial.wanted:
+        kinds = ", ".join(
+            f"{n} is {a.dtype if isinstance(a, np.ndarray) else type(a).__name__}"
+            for n, a in zip(trial.names, trial.args, strict=True)
+        )
+        reason = f"no floating-point argument to differentiate ({kinds or 'no arguments'})"
+        return Finding("contract", Verdict.INCONCLUSIVE, reason=reason, operator=trial.op.name)
+    for i in trial.wanted:
+        a = trial.args[i]
+        if not np.isfinite(a).all():
+            index = np.argwhere(~np.isfinite(a))[0].tolist()
+            reason = f"{trial.names[i]}{index} is {a[tuple(index)]}: no derivative is defined there"
+            return trial.finding("contract", Verdict.INCONCLUSIVE, i, reason=reason, comparisons=0)
+    return None
+
+
+def _with_reproduction(
+    finding: Finding, op: Op, args: tuple[Any, ...], params: Mapping[str, Any], seed: int
+) -> Finding:
+    """The call that repeats the finding, with the arrays written out if they are few."""
+    if finding.verdict is Verdict.PASS:
+        return finding
+    arrays = [a for a in args if isinstance(a, np.ndarray)]
+    if sum(a.size for a in arrays) <= 16:
+        shown = [_literal(a) if isinstance(a, np.ndarray) else repr(a) for a in args]
+    else:
+        shown = op.argument_names(len(args))
+    options = [f"params={dict(params)!r}"] if params else []
+    if finding.operator.startswith(f"{op.name}: order "):
+        options.append(f"order={finding.operator.rsplit(' ', 1)[1]}")
+    call = ", ".join([op.name, *shown, *options, f"seed={seed}"])
+    return replace(finding, reproduce=f"check({call})")
+
+
+def _literal(a: np.ndarray[Any, Any]) -> str:
+    return (
+        f"np.array({a.tolist()!r}, np.{a.dtype}).reshape({a.shape})"
+        if a.size == 0
+        else (f"np.array({a.tolist()!r}, np.{a.dtype})")
+    )

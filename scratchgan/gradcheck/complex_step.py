@@ -1,0 +1,100 @@
+"""Complex step: Im f(x + i h v) / h is the derivative, without subtraction, so h = 2^-100 and no step to choose.
+
+It needs a forward made of analytic operations that takes complex arrays: NumPy code often is, compiled kernels
+are not. A forward that compares, rounds or takes |z| gives a wrong answer without an error, so the result counts
+only where it agrees with central differences; then it sharpens them from about 1e-11 to the rounding of f.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import probes
+from .differences import Line, directions
+from .locate import locate
+from .op import OperatorError
+from .report import Finding, Verdict
+from .trial import Trial, inner, magnitude
+
+Array = NDArray[Any]
+LAYER = "complex step"
+_H = 2.0**-100
+
+
+def derivative(trial: Trial, position: int, v: Array) -> list[Array] | str:
+    """Im f(x + i h v) / h per output, or why the forward does not take complex arrays."""
+    x = trial.args[position].astype(np.complex128) + 1j * (_H * v)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            outputs = trial.apply(trial.replaced(position, x))
+        except OperatorError:
+            return "the forward does not take complex arrays"
+    if any(y.dtype.kind != "c" for y, real in zip(outputs, trial.outputs, strict=True) if real.dtype.kind == "f"):
+        return "the forward does not return complex arrays for complex arguments"
+    if any(y.shape != real.shape for y, real in zip(outputs, trial.outputs, strict=True)):
+        return "the forward changes shape for complex arguments"
+    return [np.imag(y) / _H for y in outputs]
+
+
+def run(trial: Trial, positions: list[int] | None = None) -> list[Finding]:
+    wide = trial.wide
+    if wide.dtype != np.float64:
+        return trial.skip(LAYER, "the operator has no float64")
+    findings: list[Finding] = []
+    for position in wide.wanted if positions is None else positions:
+        findings += _argument(wide, position)
+    return findings
+
+
+def _argument(trial: Trial, position: int) -> list[Finding]:
+    x = trial.args[position]
+    if x.size == 0 or not any(y.size for y in trial.outputs):
+        return []
+    rng = probes.stream(trial.seed, LAYER, str(position))
+    v = directions(rng, x, sparse=False)
+    along = derivative(trial, position, v)
+    if isinstance(along, str):
+        return trial.skip(LAYER, f"{trial.names[position]}: {along}")
+    gy = trial.cotangents(functools.partial(probes.probe, rng))
+    gradient = trial.gradients(gy, trial.args)[position]
+    exact, claimed = inner(along, gy), inner([v], [gradient])
+    scale = max(magnitude(along, gy), magnitude([v], [gradient]))
+    if abs(exact - claimed) <= 4 * trial.policy.ulps * trial.eps * scale:
+        return [trial.finding(LAYER, Verdict.PASS, position)]
+    slope = Line(trial, position, gy).slope(v, gradient)
+    if not abs(exact - slope.value) <= 4 * slope.bar:
+        return trial.skip(LAYER, f"{trial.names[position]}: the forward is not analytic, or not smooth here")
+    if _rounding(trial, position, v, along, gy) > 0.1 * abs(exact - claimed):
+        return trial.skip(LAYER, f"{trial.names[position]}: the forward is ill-conditioned here")
+
+    def directional(w: Array) -> float:
+        part = derivative(trial, position, w)
+        return inner(part, gy) if not isinstance(part, str) else float("nan")
+
+    room = 4 * trial.policy.ulps * trial.eps * float(np.max(np.abs(gradient)))
+    mismatch = locate(
+        directional,
+        gradient,
+        np.ones_like(x),
+        tolerance=room,
+        limit=trial.policy.locate_limit,
+        sides="got is the vjp (analytic), expected is the complex step of the forward (numeric)",
+    )
+    reason = f"along a random direction the vjp gives {claimed:.15g}, the complex step {exact:.15g}"
+    return [trial.finding(LAYER, Verdict.FAIL, position, reason=reason, mismatch=mismatch)]
+
+
+def _rounding(trial: Trial, position: int, v: Array, along: list[Array], gy: list[Array]) -> float:
+    """How far the derivative moves when the argument moves by a few units in the last place."""
+    x = trial.args[position]
+    moved = Trial(
+        trial.op, tuple(trial.replaced(position, x * (1 + 8 * trial.eps))), trial.params, trial.seed, trial.policy
+    )
+    again = derivative(moved, position, v)
+    return float("inf") if isinstance(again, str) else abs(inner(again, gy) - inner(along, gy))

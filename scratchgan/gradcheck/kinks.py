@@ -1,0 +1,119 @@
+"""At a kink: the gradient lies between the one-sided slopes, follows the convention, and is a real subgradient.
+
+Values are planted on the kink: some elements are set to the declared values, or all are drawn from three values
+so that many tie. Then every element's claim is held against its D- and D+, and, since a claim that lies between
+them element by element can still count a tie twice, so is the direction in which all elements move together,
+which for a maximum is smooth: there the claim must be the derivative.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import probes
+from .differences import Line
+from .report import Finding, Mismatch, Verdict
+from .trial import Trial, inner
+
+Array = NDArray[Any]
+LAYER = "kinks"
+_MOST = 128
+
+
+def run(trial: Trial) -> list[Finding]:
+    kinks = trial.op.kinks
+    if kinks is None:
+        return trial.skip(LAYER, "no kinks are declared")
+    wide = trial.wide
+    claimed = wide.op.positions(kinks.arguments, len(wide.args)) if kinks.arguments else wide.wanted
+    findings = []
+    for position in claimed:
+        x = wide.args[position]
+        if not x.size or not any(y.size for y in wide.outputs):
+            continue
+        rng = probes.stream(wide.seed, LAYER, str(position))
+        planted = _planted(rng, x, kinks.at, kinks.ties)
+        args = tuple(wide.replaced(position, planted))
+        findings += _held(Trial(wide.op, args, wide.params, wide.seed, wide.policy, wide.skipped), position, rng)
+    return findings
+
+
+def _planted(rng: np.random.Generator, x: Array, at: tuple[float, ...], ties: bool) -> Array:
+    if ties:
+        return rng.integers(-1, 2, x.shape).astype(x.dtype)
+    planted = x.copy()
+    chosen = rng.random(x.shape) < 0.5
+    chosen.reshape(-1)[rng.integers(x.size)] = True
+    planted[chosen] = rng.choice(np.asarray(at, x.dtype), int(np.count_nonzero(chosen)))
+    return planted
+
+
+def _held(trial: Trial, position: int, rng: np.random.Generator) -> list[Finding]:
+    gy = trial.cotangents(functools.partial(probes.probe, rng))
+    line = Line(trial, position, gy)
+    gradient = trial.gradients(gy, trial.args)[position]
+    if not np.isfinite(gradient).all():
+        reason = f"the gradient is not finite where {trial.names[position]} lies on a kink"
+        return [trial.finding(LAYER, Verdict.FAIL, position, reason=reason)]
+    chosen = np.arange(gradient.size) if gradient.size <= _MOST else rng.choice(gradient.size, _MOST, False)
+    wrong: list[tuple[int, float, float]] = []
+    for k in map(int, chosen):
+        bounds = _allowed(trial, line, position, k)
+        claim = float(gradient.reshape(-1)[k])
+        if not bounds[0] <= claim <= bounds[1]:
+            wrong.append((k, claim, min(bounds, key=lambda b: abs(b - claim))))
+    if wrong:
+        return [_finding(trial, position, wrong, len(chosen))]
+    together = np.ones_like(gradient)
+    slope = line.slope(together)
+    claim = inner([together], [gradient])
+    room = 4 * slope.bar + 1e-9 * float(np.sum(np.abs(gradient)))
+    if not slope.jumps and abs(slope.value - claim) > room:
+        reason = (
+            f"moving all elements together is smooth, with slope {slope.value:.9g}, but the gradients add up to "
+            f"{claim:.9g}: a tie is counted more or less than once"
+        )
+        return [trial.finding(LAYER, Verdict.FAIL, position, reason=reason)]
+    return [trial.finding(LAYER, Verdict.PASS, position, comparisons=len(chosen) + 1)]
+
+
+def _allowed(trial: Trial, line: Line, position: int, k: int) -> tuple[float, float]:
+    """The interval the gradient of element k may lie in."""
+    kinks = trial.op.kinks
+    assert kinks is not None
+    direction = np.zeros_like(trial.args[position])
+    direction.reshape(-1)[k] = 1
+    slope = line.slope(direction)
+    room = 8 * slope.bar + 1e-7 * max(abs(slope.left[2]), abs(slope.right[2]), abs(slope.value))
+    if not slope.jumps:
+        return slope.value - room, slope.value + room
+    left, right = slope.left[2], slope.right[2]
+    room += 2 * abs(slope.left[2] - slope.left[1]) + 2 * abs(slope.right[2] - slope.right[1])
+    low, high = {
+        "left": (left, left),
+        "right": (right, right),
+        "middle": ((left + right) / 2, (left + right) / 2),
+        "between": (min(left, right), max(left, right)),
+    }[kinks.rule]
+    return low - room, high + room
+
+
+def _finding(trial: Trial, position: int, wrong: list[tuple[int, float, float]], tried: int) -> Finding:
+    rule = trial.op.kinks.rule if trial.op.kinks else ""
+    k, got, bound = max(wrong, key=lambda w: abs(w[1] - w[2]))
+    index = tuple(int(i) for i in np.unravel_index(k, trial.args[position].shape))
+    mismatch = Mismatch(
+        differing=len(wrong),
+        total=tried,
+        index=index,
+        got=got,
+        expected=bound,
+        tolerance=0.0,
+        sides="got is the vjp (analytic), expected is the nearest value allowed by D- and D+ (numeric)",
+    )
+    reason = f"the gradient does not follow the convention {rule!r} at a kink"
+    return trial.finding(LAYER, Verdict.FAIL, position, reason=reason, mismatch=mismatch)

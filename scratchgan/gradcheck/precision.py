@@ -1,0 +1,109 @@
+"""Is the arithmetic as precise as the dtype says?
+
+A float32 kernel cannot be held against differences taken in float32: their best relative error is about 1e-4. It
+is held against the same operator in float64 instead, with the rounding a sum of n terms may have. And a float64
+forward that works in float32 inside is seen by a step of 2^-30, which float32 cannot resolve.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import probes
+from .differences import Line, _norm_of_terms, directions
+from .report import Finding, Verdict, compare
+from .trial import Trial, inner
+
+Array = NDArray[Any]
+LAYER = "precision"
+_TINY = 2.0**-30
+
+
+def run(trial: Trial) -> list[Finding]:
+    if not any(y.size for y in trial.outputs):
+        return trial.skip(LAYER, "the output is empty")
+    wide = trial.wide
+    findings = _resolves_tiny_steps(wide) if wide.dtype == np.float64 else []
+    if trial.dtype == np.float64:
+        return findings
+    if wide is trial:
+        return trial.skip(LAYER, f"the operator has no float64 to hold {trial.dtype} against")
+    return findings + _against_wide(trial, wide)
+
+
+def _against_wide(trial: Trial, wide: Trial) -> list[Finding]:
+    """Forward and vjp in the narrow dtype against float64, within rounding and conditioning."""
+    rng = probes.stream(trial.seed, LAYER)
+    gy = trial.cotangents(functools.partial(probes.probe, rng))
+    wide_gy = [g.astype(np.float64) if g.dtype.kind == "f" else g for g in gy]
+    nudged = [_nudge(rng, a, trial.eps) for a in wide.args]
+    findings = []
+    sides = f"got is computed in {trial.dtype}, expected in float64; both are the operator's"
+    pairs: list[tuple[str, int | None, Array, Array, Array]] = [
+        ("forward", None, y, exact, moved)
+        for y, exact, moved in zip(trial.outputs, wide.outputs, wide.apply(nudged), strict=True)
+        if y.dtype.kind == "f"
+    ]
+    narrow, exact_gradients = trial.gradients(gy, trial.args), wide.gradients(wide_gy, wide.args)
+    moved_gradients = wide.gradients(wide_gy, nudged)
+    pairs += [("", i, narrow[i], exact_gradients[i], moved_gradients[i]) for i in trial.wanted]
+    for argument, position, got, exact, moved in pairs:
+        room = _rounding(trial, exact, moved, sum(a.size for a in (*trial.outputs, got)))
+        mismatch = compare(got, exact, room, sides)
+        if mismatch:
+            reason = f"{trial.dtype} and float64 differ by more than rounding"
+            found = trial.finding(LAYER, Verdict.FAIL, position, reason=reason, mismatch=mismatch, argument=argument)
+        else:
+            found = trial.finding(LAYER, Verdict.PASS, position, argument=argument)
+        findings.append(found)
+    return findings
+
+
+def _rounding(trial: Trial, exact: Array, moved: Array, terms: int) -> Array:
+    """gamma_n ~ sqrt(n) eps sum |terms|, and what rounding the arguments alone does to the result."""
+    conditioning = 32 * np.abs(moved - exact)
+    largest = float(np.max(np.abs(exact), initial=0.0))
+    spread = float(np.max(conditioning, initial=0.0)) / 4
+    return conditioning + spread + trial.eps * (16 * np.abs(exact) + 4 * math.sqrt(terms) * largest)
+
+
+def _nudge(rng: np.random.Generator, a: Any, eps: float) -> Any:
+    if isinstance(a, np.ndarray) and a.dtype.kind == "f":
+        return a * (1 + eps * (rng.integers(0, 2, a.shape) * 2 - 1))
+    return a
+
+
+def _resolves_tiny_steps(trial: Trial) -> list[Finding]:
+    """phi(2^-30) - phi(0) is still the derivative times 2^-30, to a quarter; in float32 it is zero or noise."""
+    findings = []
+    for position in trial.wanted:
+        x = trial.args[position]
+        if x.size == 0:
+            continue
+        rng = probes.stream(trial.seed, LAYER, str(position))
+        gy = trial.cotangents(functools.partial(probes.probe, rng))
+        line = Line(trial, position, gy)
+        v = directions(rng, x, sparse=False)
+        slope = line.slope(v)
+        if not math.isfinite(slope.value) or slope.bar > 0.05 * abs(slope.value) or slope.jumps:
+            continue
+        taken = (line.value(x + _TINY * v) - line.value(x - _TINY * v)) / (2 * _TINY)
+        rounding = 256 * trial.eps * _norm_of_terms(trial.outputs, gy) / _TINY
+        if rounding > 0.1 * abs(slope.value):
+            continue
+        if abs(taken - slope.value) > 0.25 * abs(slope.value) + rounding:
+            reason = (
+                f"a step of 2^-30 in {trial.names[position]} gives a slope of {taken:.4g}, larger steps "
+                f"{slope.value:.4g}: the float64 forward loses precision inside (a float32 intermediate?)"
+            )
+            findings.append(trial.finding(LAYER, Verdict.FAIL, reason=reason, argument="forward"))
+        else:
+            findings.append(
+                trial.finding(LAYER, Verdict.PASS, argument="forward", comparisons=int(inner([v], [v]) >= 0))
+            )
+    return findings

@@ -1,0 +1,195 @@
+"""One operator on one set of arguments: what every layer works on.
+
+A layer is a function from a :class:`Trial` to findings. The trial calls the operator, knows which arguments are
+differentiable and in which precision differences can be taken, and turns an operator that misbehaves into a
+finding, so that no layer has to.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .op import Op, OperatorError
+from .policy import Policy
+from .report import Finding, Mismatch, Verdict
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An operator, its arguments as NumPy arrays, and the random seed of the check."""
+
+    op: Op
+    args: tuple[Any, ...]
+    params: Mapping[str, Any]
+    seed: int
+    policy: Policy
+    skipped: list[tuple[str, str]] = field(default_factory=list, compare=False)
+    notes: list[str] = field(default_factory=list, compare=False)
+
+    # -- facts -----------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def wanted(self) -> list[int]:
+        """Positions of the arguments whose gradient is checked."""
+        return self.op.differentiable(self.args)
+
+    @functools.cached_property
+    def linear(self) -> list[int]:
+        claimed = self.op.positions(self.op.linear_in, len(self.args))
+        return [i for i in self.wanted if i in claimed]
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        return self.op.argument_names(len(self.args))
+
+    @functools.cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """The widest dtype among the differentiable arguments: the precision the operator was asked for."""
+        return np.result_type(*(self.args[i].dtype for i in self.wanted))
+
+    @property
+    def eps(self) -> float:
+        return float(np.finfo(self.dtype).eps)
+
+    @functools.cached_property
+    def _first(self) -> tuple[tuple[Array, ...], bool]:
+        return self.op.apply(self.args, self.params)
+
+    @property
+    def outputs(self) -> tuple[Array, ...]:
+        """The forward at the arguments as given."""
+        return self._first[0]
+
+    @property
+    def several(self) -> bool:
+        """Whether the forward returns a tuple."""
+        return self._first[1]
+
+    @functools.cached_property
+    def wide(self) -> Trial:
+        """The same trial in float64, where differences are accurate; itself if the operator has no float64."""
+        if self.dtype == np.float64 or not self.supports("f8"):
+            return self
+        trial = self.cast(np.float64)
+        try:
+            if any(y.dtype.kind == "f" and y.dtype != np.float64 for y in trial.outputs):
+                return self
+        except OperatorError:
+            return self
+        return trial
+
+    def supports(self, dtype: str) -> bool:
+        return self.op.dtypes is None or dtype in {np.dtype(d).str[1:] for d in self.op.dtypes}
+
+    def cast(self, dtype: Any) -> Trial:
+        """The same trial with every floating argument in another dtype."""
+        args = tuple(a.astype(dtype) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in self.args)
+        return Trial(self.op, args, self.params, self.seed, self.policy, self.skipped, self.notes)
+
+    # -- calls -----------------------------------------------------------------------------------------------
+
+    def apply(self, args: Sequence[Any]) -> tuple[Array, ...]:
+        return self.op.apply(_arrays(args), self.params)[0]
+
+    def gradients(self, cotangents: Sequence[Array], args: Sequence[Any]) -> tuple[Any, ...]:
+        """One gradient per argument; those of `wanted` are arrays of the right shape or OperatorError is raised."""
+        args = _arrays(args)
+        result = self.op.pullback(_arrays(cotangents), args, self.params, self.several)
+        out = list(result)
+        for i in self.wanted:
+            gradient = result[i]
+            if gradient is None:
+                raise OperatorError(f"vjp returned None for {self.names[i]}, which is a floating-point argument")
+            if isinstance(gradient, (np.generic, float)):
+                gradient = np.asarray(gradient)
+            if not isinstance(gradient, np.ndarray):
+                raise OperatorError(
+                    f"vjp returned {type(gradient).__name__} for {self.names[i]}; it must be a NumPy array"
+                )
+            if gradient.shape != args[i].shape:
+                raise OperatorError(
+                    f"the gradient of {self.names[i]} has shape {gradient.shape}, "
+                    f"but {self.names[i]} has shape {args[i].shape}"
+                )
+            if gradient.dtype.kind != "f":
+                raise OperatorError(f"the gradient of {self.names[i]} is {gradient.dtype}, not floating point")
+            out[i] = gradient
+        return tuple(out)
+
+    def replaced(self, position: int, value: Array, args: Sequence[Any] | None = None) -> list[Any]:
+        out = list(self.args if args is None else args)
+        out[position] = value
+        return out
+
+    def cotangents(self, draw: Callable[[tuple[int, ...], Any], Array]) -> list[Array]:
+        """One per output, drawn by `draw(shape, dtype)`; zeros for outputs that are not floating point."""
+        return [draw(y.shape, y.dtype) if y.dtype.kind == "f" else np.zeros(y.shape, y.dtype) for y in self.outputs]
+
+    # -- findings ------------------------------------------------------------------------------------------------
+
+    def finding(
+        self,
+        layer: str,
+        verdict: Verdict,
+        position: int | None = None,
+        *,
+        reason: str = "",
+        comparisons: int = 1,
+        mismatch: Mismatch | None = None,
+        argument: str = "",
+    ) -> Finding:
+        if position is not None:
+            argument = f"gradient of {self.names[position]}"
+        return Finding(
+            layer=layer,
+            verdict=verdict,
+            argument=argument,
+            dtype=str(self.dtype) if self.wanted else "",
+            reason=reason,
+            comparisons=comparisons,
+            mismatch=mismatch,
+            operator=self.op.name,
+        )
+
+    def skip(self, layer: str, reason: str) -> list[Finding]:
+        self.skipped.append((layer, reason))
+        return []
+
+    def describe(self) -> str:
+        """Shapes, dtypes and parameters of the case, on one line."""
+        parts = []
+        for name, a in zip(self.names, self.args, strict=True):
+            parts.append(f"{name} {a.dtype}{list(a.shape)}" if isinstance(a, np.ndarray) else f"{name}={a!r}")
+        parts += [f"{key}={value!r}" for key, value in self.params.items()]
+        return ", ".join(parts) or "no arguments"
+
+
+def _arrays(values: Sequence[Any]) -> tuple[Any, ...]:
+    """NumPy's arithmetic turns 0-d arrays into scalars; operators are always given arrays."""
+    return tuple(np.asarray(v) if isinstance(v, np.generic) else v for v in values)
+
+
+def inner(a: Sequence[Array], b: Sequence[Array]) -> float:
+    """sum a_i b_i over all arrays, accumulated in float64."""
+    total = 0.0
+    for p, q in zip(a, b, strict=True):
+        if p.dtype.kind == "f" and p.size:
+            total += float(np.dot(np.asarray(p, np.float64).ravel(), np.asarray(q, np.float64).ravel()))
+    return total
+
+
+def magnitude(a: Sequence[Array], b: Sequence[Array]) -> float:
+    """sum |a_i b_i|: what rounding in `inner` is relative to."""
+    total = 0.0
+    for p, q in zip(a, b, strict=True):
+        if p.dtype.kind == "f" and p.size:
+            total += float(np.dot(np.abs(p, dtype=np.float64).ravel(), np.abs(q, dtype=np.float64).ravel()))
+    return total
