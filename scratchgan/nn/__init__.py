@@ -1,0 +1,22 @@
+"""Networks: modules with PyTorch's names, arguments and defaults.
+
+What differs from PyTorch: everything random takes an explicit ``generator`` (`numpy.random.Generator`), so that a
+network is a function of its seed and of nothing else; `Parameter` arrays are replaced and never written to; there is
+`UpsampleConv2d`, nearest upsampling and a convolution in one.
+"""
+
+from . import init
+from .activation import Dropout, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh
+from .containers import Flatten, Identity, ModuleList, Sequential, Unflatten
+from .conv import Conv2d, ConvTranspose2d, UpsampleConv2d
+from .linear import Embedding, Linear
+from .module import LoadReport, Module, Parameter
+from .norm import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm
+from .resample import AvgPool2d, MaxPool2d, Upsample
+
+__all__ = [
+    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "ConvTranspose2d", "Dropout", "Embedding", "Flatten",
+    "GroupNorm", "Identity", "InstanceNorm2d", "LayerNorm", "LeakyReLU", "Linear", "LoadReport", "MaxPool2d",
+    "Module", "ModuleList", "Parameter", "ReLU", "Sequential", "Sigmoid", "Softplus", "Tanh", "Unflatten",
+    "Upsample", "UpsampleConv2d", "init",
+]  # fmt: skip

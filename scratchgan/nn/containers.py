@@ -1,0 +1,92 @@
+"""Modules in a row, and those that only change an input's shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .. import ops
+from ..tensor import Tensor, as_tensor
+from .module import Module
+
+
+class ModuleList(Module):
+    """Modules by number: a list whose parameters are found. It computes nothing by itself."""
+
+    def __init__(self, modules: Iterable[Module] = ()):
+        for module in modules:
+            self.append(module)
+
+    def append(self, module: Module) -> None:
+        """Add a module at the end."""
+        if not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__}: item {len(self)} must be a Module, got {type(module).__name__} {module!r}"
+            )
+        setattr(self, str(len(self)), module)
+
+    def __len__(self) -> int:
+        return len(self.named_children())
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter([module for _, module in self.named_children()])
+
+    def __getitem__(self, index: int) -> Module:
+        return list(self)[index]
+
+
+class Sequential(ModuleList):
+    """Modules in a row, each taking what the one before it gives: ``Sequential(first, second, ...)``."""
+
+    def __init__(self, *modules: Module):
+        super().__init__(modules)
+
+    def forward(self, x: Any) -> Any:
+        for i, module in enumerate(self):
+            try:
+                x = module(x)
+            except Exception as error:
+                error.add_note(f"in module {i} of a Sequential: {module}")
+                raise
+        return x
+
+
+class Identity(Module):
+    """Gives its input back."""
+
+    def forward(self, x: Any) -> Tensor:
+        return as_tensor(x)
+
+
+class Flatten(Module):
+    """Joins all axes from ``start_dim`` on into one: (N,C,H,W) -> (N,C*H*W)."""
+
+    def __init__(self, start_dim: int = 1):
+        self.start_dim = start_dim
+
+    def forward(self, x: Any) -> Tensor:
+        return ops.flatten(x, self.start_dim)
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}"
+
+
+class Unflatten(Module):
+    """Splits one axis into several: ``Unflatten(1, (C, H, W))`` makes (N,C*H*W) to (N,C,H,W)."""
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]):
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+
+    def forward(self, x: Any) -> Tensor:
+        x = as_tensor(x)
+        size = math.prod(self.unflattened_size)
+        if not -x.ndim <= self.dim < x.ndim or x.shape[self.dim] != size:
+            raise ValueError(
+                f"Unflatten: axis {self.dim} of x {x.shape} must have {size} elements to become {self.unflattened_size}"
+            )
+        axis = self.dim % x.ndim
+        return ops.reshape(x, (*x.shape[:axis], *self.unflattened_size, *x.shape[axis + 1 :]))
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

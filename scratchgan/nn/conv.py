@@ -1,0 +1,159 @@
+"""Convolutions. Images are (N,C,H,W); sizes are an int, or a (vertical, horizontal) pair.
+
+Weights and biases start uniform within +-1/sqrt(fan_in), PyTorch's default, drawn from ``generator``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..tensor import Tensor
+from . import init
+from .module import Module, Parameter
+
+Pair = int | tuple[int, int]
+
+
+class _Convolution(Module):
+    """What the three kinds have in common: channels, weights and bias, and how they read as text."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        bias: bool,
+        transposed: bool,
+        generator: np.random.Generator,
+    ):
+        for side, channels in [("in", in_channels), ("out", out_channels)]:
+            if groups < 1 or channels % groups:
+                raise ValueError(
+                    f"{type(self).__name__}: {side}_channels={channels} is not a multiple of groups={groups}"
+                )
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size, self.stride = self._pair("kernel_size", kernel_size, 1), self._pair("stride", stride, 1)
+        self.padding, self.dilation = self._pair("padding", padding, 0), self._pair("dilation", dilation, 1)
+        first, second = (in_channels, out_channels) if transposed else (out_channels, in_channels)
+        self.weight = Parameter(np.empty((first, second // groups, *self.kernel_size), np.float32))
+        self.bias = Parameter(np.empty(out_channels, np.float32)) if bias else None
+        init.default_(self.weight, self.bias, generator=generator)
+
+    def _pair(self, name: str, value: Pair, least: int) -> tuple[int, int]:
+        pair = (value, value) if isinstance(value, int) else value
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(isinstance(v, int) for v in pair):
+            raise TypeError(
+                f"{type(self).__name__}: {name} must be an int or a (vertical, horizontal) pair, got {value!r}"
+            )
+        if min(pair) < least:
+            raise ValueError(f"{type(self).__name__}: {name} must be at least {least}, got {value!r}")
+        return pair[0], pair[1]
+
+    def extra_repr(self) -> str:
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        if self.padding != (0, 0):
+            text += f", padding={self.padding}"
+        if self.dilation != (1, 1):
+            text += f", dilation={self.dilation}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
+        return text + ("" if self.bias is not None else ", bias=False")
+
+
+class Conv2d(_Convolution):
+    """2-D convolution: (N,in,H,W) -> (N,out,H',W'), H' = (H + 2*padding - dilation*(kH-1) - 1)//stride + 1.
+
+    ``weight`` is (out_channels, in_channels/groups, kH, kW) and ``bias`` (out_channels,), or None.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        generator: np.random.Generator,
+    ):
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, False, generator
+        )
+
+    def forward(self, x: Any) -> Tensor:
+        return ops.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class ConvTranspose2d(_Convolution):
+    """Transposed 2-D convolution: (N,in,H,W) -> (N,out,H',W').
+
+    H' = (H-1)*stride - 2*padding + dilation*(kH-1) + output_padding + 1. ``weight`` is
+    (in_channels, out_channels/groups, kH, kW) and ``bias`` (out_channels,), or None.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        output_padding: Pair = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Pair = 1,
+        *,
+        generator: np.random.Generator,
+    ):
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, True, generator
+        )
+        self.output_padding = self._pair("output_padding", output_padding, 0)
+
+    def forward(self, x: Any) -> Tensor:
+        return ops.conv_transpose2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+        )
+
+    def extra_repr(self) -> str:
+        text = super().extra_repr()
+        return text if self.output_padding == (0, 0) else f"{text}, output_padding={self.output_padding}"
+
+
+class UpsampleConv2d(_Convolution):
+    """Nearest upsampling, then a convolution with stride 1, in one: (N,in,H,W) -> (N,out,H',W').
+
+    H' = H*scale_factor + 2*padding - kH + 1. It computes what ``Upsample(scale_factor)`` followed by ``Conv2d`` does,
+    at less than half the cost, and its ``weight`` and ``bias`` are those of that Conv2d. In a Sequential,
+    ``Identity(), UpsampleConv2d(...)`` has the state-dict names of PyTorch's ``Upsample(...), Conv2d(...)``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        scale_factor: Pair = 2,
+        padding: Pair = 0,
+        bias: bool = True,
+        *,
+        generator: np.random.Generator,
+    ):
+        super().__init__(in_channels, out_channels, kernel_size, 1, padding, 1, 1, bias, False, generator)
+        self.scale_factor = self._pair("scale_factor", scale_factor, 1)
+
+    def forward(self, x: Any) -> Tensor:
+        return ops.upsample_conv2d(x, self.weight, self.bias, self.scale_factor, self.padding)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, scale_factor={self.scale_factor}"
