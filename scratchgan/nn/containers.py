@@ -47,7 +47,7 @@ class Sequential(ModuleList):
             try:
                 x = module(x)
             except Exception as error:
-                error.add_note(f"in module {i} of a Sequential: {module}")
+                error.add_note(f"in module {i} of a Sequential, {type(module).__name__}({module.extra_repr()})")
                 raise
         return x
 

@@ -131,7 +131,8 @@ def xavier_normal_(parameter: Parameter, gain: float = 1.0, *, generator: np.ran
 def orthogonal_(parameter: Parameter, gain: float = 1.0, *, generator: np.random.Generator) -> Parameter:
     """Make the weights, as a matrix (first axis, all others), have orthogonal rows or columns of length ``gain``.
 
-    Source: A. Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", 2013.
+    Source: A. Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks",
+    2013.
     """
     fans(parameter)  # says so if there are fewer than 2 axes
     rows, columns = parameter.shape[0], math.prod(parameter.shape[1:])

@@ -36,9 +36,9 @@ class Parameter(Tensor):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "data":
-            old = getattr(self, "data", None)
-            if old is not None and (value.shape, value.dtype) != (old.shape, old.dtype):
-                raise ValueError(f"a parameter {old.dtype} {old.shape} cannot become {value.dtype} {value.shape}")
+            new, old = _kind(value), _kind(getattr(self, "data", value))
+            if new != old:
+                raise ValueError(f"a parameter {' '.join(map(str, old))} cannot become {' '.join(map(str, new))}")
             _freeze(value)
         super().__setattr__(name, value)
 
@@ -52,7 +52,12 @@ class Parameter(Tensor):
         array = change(self.data)
         _freeze(array)
         self.grad = None
-        Tensor.data.__set__(self, array)  # type: ignore[attr-defined]  # the slot, past the check above
+        object.__setattr__(self, "data", array)
+
+
+def _kind(array: Array) -> tuple[np.dtype[Any], tuple[int, ...], str]:
+    device = device_of(array)  # raises TypeError for what is no array
+    return array.dtype, array.shape, device
 
 
 def _freeze(array: Array) -> None:
@@ -102,7 +107,10 @@ class Module:
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
-        """Compute a parametrized attribute, such as a spectrally normalised ``weight``; only called for what is not there."""
+        """Compute a parametrized attribute, such as a spectrally normalised ``weight``.
+
+        Python calls this only for what is no ordinary attribute.
+        """
         parametrizations = vars(self).get("parametrizations")
         if parametrizations is not None and name in vars(parametrizations):
             return vars(parametrizations)[name]()
@@ -187,9 +195,10 @@ class Module:
             parameter.zero_grad()
 
     def to(self, device: str | None = None, dtype: Any = None) -> Self:
-        """Move parameters and buffers to a device ("cpu", "cuda", "cuda:1"), or their floats to a dtype; return this module.
+        """Move parameters and buffers to a device ("cpu", "cuda", "cuda:1"), or their floats to a dtype.
 
-        The parameters stay the same objects. Do this before making an optimiser, whose state stays where it is.
+        Returns this module. The parameters stay the same objects. Do this before making an optimiser, whose state
+        stays where it is.
         """
         if dtype is not None and np.dtype(dtype) not in (np.float32, np.float64):
             raise TypeError(f"to: parameters are float32 or float64, not {np.dtype(dtype)}")
@@ -230,7 +239,7 @@ class Module:
         }
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> LoadReport:
-        """Replace parameters and buffers by copies of the arrays in ``state``, on the device and in the dtype they have.
+        """Replace parameters and buffers by copies of the arrays in ``state``; they keep their device and dtype.
 
         ValueError lists every key that is missing or (both only if ``strict``) unexpected and every shape that
         differs, and then nothing has changed. Returns what was passed over.

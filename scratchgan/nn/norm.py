@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class _BatchNorm(Module):
     Source: S. Ioffe and C. Szegedy, "Batch normalization", 2015.
     """
 
-    axes: dict[int, str]  # which numbers of axes an input can have, and what they are
+    axes: ClassVar[dict[int, str]]  # which numbers of axes an input can have, and what they are
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True):
         self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
@@ -57,12 +57,12 @@ class _BatchNorm(Module):
 
 class BatchNorm1d(_BatchNorm):
     __doc__ = _BatchNorm.__doc__
-    axes = {2: "(N,C)", 3: "(N,C,L)"}
+    axes: ClassVar = {2: "(N,C)", 3: "(N,C,L)"}
 
 
 class BatchNorm2d(_BatchNorm):
     __doc__ = _BatchNorm.__doc__
-    axes = {4: "(N,C,H,W)"}
+    axes: ClassVar = {4: "(N,C,H,W)"}
 
 
 class InstanceNorm2d(Module):
