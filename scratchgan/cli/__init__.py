@@ -1,0 +1,102 @@
+"""The command line: ``scratchgan COMMAND ...``, one file per command.
+
+A command is a module of this package that is named in `COMMANDS` and holds
+
+    SUMMARY        one line for the list of commands
+    EXAMPLES       lines for the end of its --help
+    add_arguments  (parser) -> None
+    run            (arguments) -> exit code; raises for anything that goes wrong
+
+To build the parser every command is imported, so at its top a command imports the standard library only: NumPy
+arrives with the package itself, but Numba, rich, Pillow and the rest of scratchgan are imported inside ``run``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+COMMANDS = ("train", "sample", "interpolate", "doctor")
+
+_DESCRIPTION = """\
+Train generative adversarial networks from scratch: the gradients, the kernels, the networks and the training
+loop are all in this package, and no deep learning framework is involved."""
+
+_EXAMPLES = """\
+examples:
+  scratchgan train                          draw faces; the data is built in, so this always works
+  scratchgan train --data fashion-mnist     draw garments
+  scratchgan sample runs/toyfaces --n 64 --out grid.png
+  scratchgan interpolate runs/toyfaces --out walk.gif
+  scratchgan doctor                         what is installed, and does it work?
+
+`scratchgan COMMAND --help` explains a command."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    from .. import __version__
+
+    # --debug may stand before or after the command. SUPPRESS: the command's default must not undo the main parser's.
+    debug = argparse.ArgumentParser(add_help=False)
+    debug.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
+    )
+    common: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+    parser = _Parser(prog="scratchgan", description=_DESCRIPTION, epilog=_EXAMPLES, parents=[debug], **common)
+    parser.add_argument("--version", action="version", version=f"scratchgan {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", parser_class=_Parser)
+    for name in COMMANDS:
+        command = importlib.import_module(f"{__name__}.{name}")
+        subparser = commands.add_parser(
+            name,
+            help=command.SUMMARY,
+            description=command.__doc__,
+            epilog=f"examples:\n{command.EXAMPLES.rstrip()}",
+            parents=[debug],
+            **common,
+        )
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (``sys.argv[1:]`` if None) and return its exit code.
+
+    0: done. 1: it could not be done. 2: what was asked for makes no sense. 130: stopped with Ctrl-C. Anything but
+    0 comes with one line on stderr; with ``--debug``, with a traceback.
+    """
+    parser = build_parser()
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as stop:  # --help, --version and usage errors
+        return stop.code if isinstance(stop.code, int) else 1
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    with warnings.catch_warnings():
+        warnings.showwarning = _one_line_warning  # put back by catch_warnings
+        try:
+            code: int = arguments.run(arguments)
+            sys.stdout.flush()  # so that a closed pipe is noticed here
+            return code
+        except (Exception, KeyboardInterrupt) as error:
+            from .errors import report
+
+            return report(error, program=f"{parser.prog} {arguments.command}", debug="debug" in arguments)
+
+
+def _one_line_warning(message: Warning | str, *_: Any) -> None:
+    print(f"scratchgan: warning: {message}", file=sys.stderr)

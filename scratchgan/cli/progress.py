@@ -1,0 +1,156 @@
+"""What `scratchgan train` shows while it trains: a live bar in a terminal, a line now and then anywhere else.
+
+    training ━━━━━━━━━━━━━━━━━━━━━━━━━━╸━━━━━━━━━━━━━━ 1,980/3,000  412 images/s  2:38 left
+             D(x) 0.71  D(G(z)) 0.30  loss D 0.932  G 1.417
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+# Speed is that of the last seconds: the first steps compile kernels, and a laptop slows down as it warms up.
+_SPEED_WINDOW = 15.0
+
+# Between the lines where there is no terminal, seconds.
+_LINE_INTERVAL = 5.0
+
+
+class Display(Protocol):
+    """What the training loop and the compiler report to."""
+
+    def step(self, step: int, metrics: Mapping[str, Any]) -> None: ...
+
+    def compiling(self, kernel: str) -> None: ...
+
+
+class _Speed:
+    """Steps per second over the last `_SPEED_WINDOW` seconds."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def add(self, step: int) -> float | None:
+        """Note that ``step`` is done and return the speed, None before there are two steps to measure."""
+        now = time.monotonic()
+        self._seen.append((now, step))
+        while len(self._seen) > 2 and self._seen[1][0] < now - _SPEED_WINDOW:
+            self._seen.popleft()
+        then, first = self._seen[0]
+        return (step - first) / (now - then) if now > then else None
+
+    def restart(self) -> None:
+        """Forget the steps so far: what came between the last one and the next was no training."""
+        self._seen.clear()
+
+
+@contextmanager
+def display(total: int, first: int, batch: int, *, quiet: bool) -> Iterator[Display]:
+    """Show the steps from ``first`` (steps done before) to ``total``, each of ``batch`` images, on stderr."""
+    if quiet:
+        yield _Silent()
+    elif sys.stderr.isatty():
+        with _live(total, first, batch) as live:
+            yield live
+    else:
+        yield _Lines(total, batch)
+
+
+class _Silent:
+    def step(self, step: int, metrics: Mapping[str, Any]) -> None:
+        pass
+
+    def compiling(self, kernel: str) -> None:
+        pass
+
+
+class _Lines:
+    """Whole lines, for a log file or a pipe: the first step, then one every few seconds, and the last step."""
+
+    def __init__(self, total: int, batch: int):
+        self.total, self.batch = total, batch
+        self.speed = _Speed()
+        self.last_line = float("-inf")
+        self.compiled = 0
+
+    def step(self, step: int, metrics: Mapping[str, Any]) -> None:
+        speed = self.speed.add(step)
+        if time.monotonic() - self.last_line < _LINE_INTERVAL and step < self.total:
+            return
+        self.last_line = time.monotonic()
+        rate = f"  {_rate(speed, self.batch, self.total - step)}" if speed else ""
+        width = len(f"{self.total:,}")
+        print(f"step {step:{width},}/{self.total:,}  {_summary(metrics)}{rate}", file=sys.stderr, flush=True)
+
+    def compiling(self, kernel: str) -> None:
+        self.speed.restart()
+        self.compiled += 1
+        if self.compiled == 1:
+            print("compiling kernels; they are kept, so the next start is quick", file=sys.stderr, flush=True)
+        elif time.monotonic() - self.last_line < _LINE_INTERVAL:
+            return
+        else:
+            print(f"compiling kernel {self.compiled}: {kernel}", file=sys.stderr, flush=True)
+        self.last_line = time.monotonic()
+
+
+@contextmanager
+def _live(total: int, first: int, batch: int) -> Iterator[Display]:
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.text import Text
+
+    bar = Progress(
+        TextColumn("training"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TextColumn("{task.fields[rate]}"),
+        expand=True,
+    )
+    task = bar.add_task("training", total=total, completed=first, rate="")
+    below = Text("         starting", style="dim")
+
+    class Bar:
+        def __init__(self) -> None:
+            self.speed = _Speed()
+            self.compiled = 0
+
+        def step(self, step: int, metrics: Mapping[str, Any]) -> None:
+            speed = self.speed.add(step)
+            rate = _rate(speed, batch, total - step) if speed else ""
+            bar.update(task, completed=step, rate=rate)
+            below.plain = f"         {_summary(metrics)}"
+
+        def compiling(self, kernel: str) -> None:
+            self.speed.restart()
+            self.compiled += 1
+            below.plain = f"         compiling kernel {self.compiled}, kept for the next start: {kernel}"
+
+    # A terminal's last frame stays on the screen, as the record of where training ended.
+    with Live(Group(bar, below), console=Console(stderr=True), refresh_per_second=8):
+        yield Bar()
+
+
+def _summary(metrics: Mapping[str, Any]) -> str:
+    return (
+        f"D(x) {metrics['d_real']:.2f}  D(G(z)) {metrics['d_fake']:.2f}  "
+        f"loss D {metrics['loss_d']:.3f}  G {metrics['loss_g']:.3f}"
+    )
+
+
+def _rate(speed: float, batch: int, steps_left: int) -> str:
+    return f"{speed * batch:,.0f} images/s  {duration(steps_left / speed)} left" if speed > 0 else ""
+
+
+def duration(seconds: float) -> str:
+    """Return ``seconds`` as h:mm:ss, or m:ss below an hour."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
