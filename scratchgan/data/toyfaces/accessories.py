@@ -61,19 +61,22 @@ def add_glasses(draw: DrawList, head: Head, layout: Layout, f: Factors) -> None:
                 glint = {"axes": axes, "at": at, "box": box}
                 draw.add(shape, params, colour=pal.WHITE, opacity=0.16 * on, **glint)
                 draw.add(shape, params, at=at, box=box, colour=colour, hollow=frame, opacity=on, **common)
-        ear = (x0 + side * 1.02 * head.half_width * right[0], y0 + side * 1.02 * head.half_width * right[1])
-        middle = (
-            0.5 * (at[0] + ear[0]) + side * 0.1 * right[0],
-            0.5 * (at[1] + ear[1]) + side * 0.1 * right[1],
-        )
+        hinge = (at[0] + side * 0.2 * right[0], at[1] + side * 0.2 * right[1])
+        ear = head.place(side, 0.03, 0.0)
+        dx, dy = 0.5 * (ear[0] - hinge[0]), 0.5 * (ear[1] - hinge[1])
+        half = np.sqrt(dx * dx + dy * dy) + 1e-6
+        middle = (hinge[0] + dx, hinge[1] + dy)
         draw.add(
             dl.STROKE,
-            (np.maximum(0.5 * (head.half_width - spread) - 0.1, 0.02), 0.0, 0.8 * frame, 0.0),
+            (half, 0.0, 0.8 * frame, 0.0),
             at=middle,
-            box=dl.around(middle, 0.3),
+            axes=(dx / half, dy / half, -dy / half, dx / half),
+            box=dl.around(middle, half + 0.05),
             colour=colour,
-            opacity=_worn(f, "glasses", "round", "square", "sun"),
-            **common,
+            klass=dl.GLASSES,
+            depth=z,
+            # the far side piece is behind the head
+            opacity=np.where(ear[2] > -0.12, _worn(f, "glasses", "round", "square", "sun"), 0.0),
         )
     draw.add(
         dl.STROKE,
@@ -141,8 +144,8 @@ def add_hat(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tuple
     shell("straw", (1.16, 1.0, 0.3, 0.0, 0.0, 0.0, 1.0, -0.47), straw)
     piece("straw", dl.LENS, (1.42 * brim, 0.17, 0.1, 0.08), (0.0, -0.5, 0.55), straw)
 
-    cone = piece("party", dl.TRAPEZOID, (0.03, 0.27, 0.29, 0.03), (0.0, -1.08, 0.25), colour)
-    x, y, z = head.place(0.0, -1.08, 0.25)
+    cone = piece("party", dl.TRAPEZOID, (0.03, 0.31, 0.32, 0.03), (0.0, -1.06, 0.25), colour)
+    x, y, z = head.place(0.0, -1.06, 0.25)
     draw.add(
         dl.STRIPES,
         (0.17, 0.035),
@@ -153,11 +156,11 @@ def add_hat(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tuple
             -0.8 * head.sin - 0.6 * head.cos,
             0.8 * head.cos - 0.6 * head.sin,
         ),
-        box=dl.around((x, y), 0.42),
+        box=dl.around((x, y), 0.5),
         colour=trim,
         klass=dl.HAT,
         depth=z,
         opacity=_worn(f, "hat", "party"),
         clip=cone,
     )
-    piece("party", dl.LOBES, (0.085, 0.085, 0.12, 8.0, 0.0), (0.0, -1.46, 0.3), trim)
+    piece("party", dl.LOBES, (0.085, 0.085, 0.12, 8.0, 0.0), (0.0, -1.47, 0.3), trim)

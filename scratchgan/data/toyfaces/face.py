@@ -68,9 +68,9 @@ class Layout:
             nose_y=0.25,
             nose_size=f["nose_size"],
             mouth_y=0.465 + 0.025 * f["smile"],
-            mouth_half_width=0.2 + 0.035 * f["smile"],
-            mouth_hang=-0.085 * f["smile"],
-            mouth_fall=0.2 * f["mouth_open"],
+            mouth_half_width=0.205 + 0.03 * f["smile"],
+            mouth_hang=-0.1 * f["smile"],
+            mouth_fall=0.24 * f["mouth_open"],
             line=0.009 + 0.026 * f["line_width"],
         )
 
@@ -234,7 +234,7 @@ def add_mouth(draw: DrawList, head: Head, layout: Layout, f: Factors) -> None:
     y, w, hang = layout.mouth_y, layout.mouth_half_width, layout.mouth_hang
     common: dict[str, Any] = {
         "space": dl.HEAD,
-        "box": head.face_box(0.0, y + 0.05, w + 0.06, 0.24),
+        "box": head.face_box(0.0, y + 0.07, w + 0.06, 0.26),
         "klass": dl.MOUTH,
         "on_surface": True,
     }
@@ -250,7 +250,7 @@ def add_mouth(draw: DrawList, head: Head, layout: Layout, f: Factors) -> None:
     shown = np.clip(f["mouth_open"] * 4 - 0.8, 0.0, 1.0)
     draw.add(
         dl.ELLIPSE,
-        (0.6 * w, 0.09, 0.0),
+        (0.55 * w, 0.085, 0.0),
         at=(0.0, y + layout.mouth_fall),
         colour=pal.mood(pal.TONGUE, f["palette"]),
         opacity=shown,
@@ -268,7 +268,7 @@ def add_mouth(draw: DrawList, head: Head, layout: Layout, f: Factors) -> None:
     )
     draw.add(
         dl.STROKE,
-        (w, hang / (w * w), 0.022 + 0.6 * layout.line, 0.25),
+        (w, hang / (w * w), 0.026 + 0.6 * layout.line, 0.3),
         at=(0.0, y),
         colour=pal.darker(lips, 0.15),
         **common,

@@ -98,16 +98,16 @@ FACTORS: Final[tuple[Factor, ...]] = (
     Factor("shift_x", "pose", "place of the head in half frames", -0.15, 0.15, 0, (-0.04, 0.04)),
     Factor("shift_y", "pose", "place of the head in half frames, down", -0.15, 0.15, 0, (-0.03, 0.03)),
     Factor("mouth_open", "expression", "0 closed, 1 wide open", 0, 1, 0, (0.0, 0.9)),
-    Factor("smile", "expression", "-1 sad, 1 happy", -1, 1, 0.5, (-0.3, 1.0)),
+    Factor("smile", "expression", "-1 sad, 1 happy", -1, 1, 0.5, (-0.2, 1.0)),
     Factor("eye_open_left", "expression", "0 closed, 1 wide open", 0, 1, 0.9, (0.65, 1.0)),
     Factor("eye_open_right", "expression", "0 closed, 1 wide open", 0, 1, 0.9, (0.65, 1.0)),
-    Factor("brow_raise", "expression", "-1 frowning, 1 raised", -1, 1, 0, (-0.5, 1.0)),
+    Factor("brow_raise", "expression", "-1 frowning, 1 raised", -1, 1, 0, (-0.25, 1.0)),
     Factor("gaze_x", "expression", "-1 to the left, 1 to the right", -1, 1, 0, (-0.7, 0.7)),
     Factor("gaze_y", "expression", "-1 up, 1 down", -1, 1, 0, (-0.5, 0.5)),
     Factor("palette", "style", "mood of the colours", categories=("classic", "candy", "soft", "dusk")),
     Factor("line_width", "style", "thickness of the outlines", 0, 1, 0.5, (0.25, 0.8)),
     Factor("shading", "style", "strength of the light from the upper left", 0, 1, 0.6, (0.3, 0.9)),
-    Factor("texture", "style", "paper grain", 0, 1, 0.0, (0.0, 0.4)),
+    Factor("texture", "style", "paper grain", 0, 1, 0.0, (0.0, 0.2)),
     Factor(
         "background_a",
         "background",
@@ -204,7 +204,7 @@ def _first_bad(array: NDArray[Any], low: float, high: float) -> Any:
     return flat[~((flat >= low) & (flat <= high))][:1].tolist() or flat[:1].tolist()
 
 
-def uniform(seed: int, index: ArrayLike, key: str) -> NDArray[np.float64]:
+def uniform(seed: ArrayLike, index: ArrayLike, key: str) -> NDArray[np.float64]:
     """Return numbers in [0, 1) that depend on (seed, index, key) and on nothing else.
 
     The mixing function is the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom
@@ -223,7 +223,8 @@ def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
-def _draw(factor: Factor, u: NDArray[np.float64], portrait: bool) -> NDArray[Any]:
+def draw_factor(factor: Factor, u: NDArray[np.float64], portrait: bool = False) -> NDArray[Any]:
+    """Return the values of a factor for uniform numbers u in [0, 1)."""
     if factor.probability is not None:
         return (u < factor.probability).astype(np.int64)
     if factor.categories:
@@ -235,7 +236,7 @@ def _draw(factor: Factor, u: NDArray[np.float64], portrait: bool) -> NDArray[Any
 def identity_factors(identity: ArrayLike) -> Factors:
     """Return the identity factors of the persons with these ids; a person has them in every split and seed."""
     ids = np.atleast_1d(np.asarray(identity, np.int64))
-    return {f.name: _draw(f, uniform(0, ids, f.name), False) for f in FACTORS if f.group == "identity"}
+    return {f.name: draw_factor(f, uniform(0, ids, f.name)) for f in FACTORS if f.group == "identity"}
 
 
 def sample_identities(n: int, seed: int, split: str) -> NDArray[np.int64]:
@@ -272,7 +273,7 @@ def sample_factors(
     sample = {
         f.name: persons[f.name]
         if f.group == "identity"
-        else _draw(f, uniform(seed, index, f"{split}/{f.name}"), portrait)
+        else draw_factor(f, uniform(seed, index, f"{split}/{f.name}"), portrait)
         for f in FACTORS
     }
     if portrait:

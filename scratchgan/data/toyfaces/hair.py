@@ -38,7 +38,7 @@ CAP: Final = np.array(
     ]
 )
 # Hair at the sides, over the ears: the part of the shell with |U| - 0.9 W > 0.22 and above t / 0.35.
-CURTAIN: Final = np.array([1.15, 0.0, 0.9, 0.0, -1.0, 0.0, 1.0, 0.0])
+CURTAIN: Final = np.array([1.15, 0.35, 0.9, 0.0, -1.0, 0.0, 1.0, 0.0])
 CURTAIN_STYLES: Final = ("bob", "long")
 
 FULL_BEARD: Final = (1.05, -1.0, 0.42, 0.0, 0.0, 0.035, 3.5, -0.06)
@@ -64,22 +64,22 @@ def add_back(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tupl
     pressed = covered(f)
     w, h = head.half_width, head.half_height
     axes = (head.cos, head.sin, -head.sin, head.cos)
-    volumes: tuple[tuple[str, int, tuple[Any, ...], float, float, Array], ...] = (
-        # style, shape, parameters, height V and depth W of the centre, whether a hat leaves it
-        ("bob", dl.ELLIPSE, (1.26 * w, 0.92 * h, 0.75), 0.0, -0.35, np.ones_like(pressed)),
-        ("long", dl.TRAPEZOID, (1.1 * w, 1.42 * w, 1.1 * h, 0.45 * w), 0.3, -0.35, np.ones_like(pressed)),
-        ("curly", dl.LOBES, (1.3 * w, 1.1 * h, 0.06, 16.0, 0.0), -0.22, -0.3, np.ones_like(pressed)),
-        ("spiky", dl.LOBES, (1.14 * w, 0.96 * h, 0.15, 16.0, 1.0), -0.34, -0.2, ~pressed),
-        ("bun", dl.ELLIPSE, (0.3 * w, 0.24 * h, 0.2), -1.2, -0.25, ~pressed),
+    volumes: tuple[tuple[str, float, int, tuple[Any, ...], float, float, Array], ...] = (
+        # style, darkening, shape, parameters, height V and depth W of the centre, whether a hat leaves it
+        ("bob", 0.16, dl.ELLIPSE, (1.25 * w, 1.1 * h, 0.6), -0.06, -0.28, np.ones_like(pressed)),
+        ("long", 0.16, dl.TRAPEZOID, (1.12 * w, 1.36 * w, 1.3 * h, 0.75 * w), 0.1, -0.28, np.ones_like(pressed)),
+        ("curly", 0.12, dl.LOBES, (1.3 * w, 1.1 * h, 0.06, 16.0, 0.0), -0.22, -0.3, np.ones_like(pressed)),
+        ("spiky", 0.06, dl.LOBES, (1.14 * w, 0.96 * h, 0.15, 16.0, 1.0), -0.34, -0.2, ~pressed),
+        ("bun", 0.0, dl.ELLIPSE, (0.3 * w, 0.24 * h, 0.2), -1.2, -0.25, ~pressed),
     )
-    for style, shape, params, v, depth, worn in volumes:
+    for style, shade, shape, params, v, depth, worn in volumes:
         x, y, _ = head.place(0.0, v, depth)
         draw.add(
             shape,
             params,
             at=(x, y),
             axes=axes,
-            colour=pal.darker(colour, 0.25 if style != "bun" else 0.0),
+            colour=pal.darker(colour, shade),
             light=light,
             line=layout.line,
             line_colour=pal.darker(colour, 0.5),
@@ -93,7 +93,7 @@ def add_cap(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tuple
     """Add the hair on the head, down to the hairline."""
     colour = hair_colour(f)
     curtains = np.tile(CURTAIN, (draw.n, 1))
-    curtains[:, 7] = np.where(style_is(f, "long"), -0.38, -0.42)
+    curtains[:, 7] = np.where(style_is(f, "long"), -0.26, -0.32)
     caps = CAP[f["hair_style"]].copy()
     caps[:, 0] = np.where(covered(f), np.minimum(caps[:, 0], 1.06), caps[:, 0])
     common: dict[str, Any] = {
@@ -101,7 +101,8 @@ def add_cap(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tuple
         "box": head.box(1.25),
         "colour": colour,
         "light": light,
-        "line": layout.line,
+        # long hair is one mass with what falls behind the head, and a bold line between them would make it a hood
+        "line": np.where(style_is(f, *CURTAIN_STYLES), 0.45, 1.0) * layout.line,
         "line_colour": pal.darker(colour, 0.5),
         "klass": dl.HAIR,
         "on_surface": True,

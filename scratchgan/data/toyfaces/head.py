@@ -71,8 +71,8 @@ class Head:
             sin=sr,
             half_width=HALF_WIDTH_MEAN * factors["head_width"],
             half_height=HALF_HEIGHT_MEAN * factors["head_height"],
-            taper=0.16 - 0.12 * jaw,
-            square=0.10 + 0.45 * jaw,
+            taper=0.15 - 0.12 * jaw,
+            square=0.15 + 0.42 * jaw,
             # pitch after yaw; looking down moves the face's front (W = 1) to positive v
             turn=(cy, zero, sy, -sp * sy, cp, sp * cy, -cp * sy, -sp, cp * cy),
         )

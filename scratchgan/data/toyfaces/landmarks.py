@@ -59,7 +59,7 @@ def landmark_points(head: Head, layout: Layout) -> tuple[NDArray[np.float32], ND
     drawn += [(0.0, layout.nose_y + 0.055 * layout.nose_size, 1.1)]
     y, w, hang = layout.mouth_y, layout.mouth_half_width, layout.mouth_hang
     drawn += [(-w, y + hang, 1.0), (w, y + hang, 1.0)]
-    lip = 0.022 + 0.6 * layout.line
+    lip = 0.026 + 0.6 * layout.line
     drawn += [(0.0, y - lip, 1.0), (0.0, y + np.maximum(layout.mouth_fall, lip), 1.0)]
     drawn += [(0.0, y, 1.0), (0.0, y + layout.mouth_fall, 1.0)]
     points += [head.on_face(x, y, lift) for x, y, lift in drawn]
