@@ -103,7 +103,8 @@ def _body(url: str) -> Iterator[bytes]:
     except urllib.error.HTTPError as error:
         raise _TransferError(f"HTTP {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
-        raise _TransferError(str(getattr(error, "reason", error)) or type(error).__name__) from error
+        reason = getattr(error, "reason", error)
+        raise _TransferError(getattr(reason, "strerror", None) or str(reason) or repr(reason)) from error
 
 
 @contextlib.contextmanager
