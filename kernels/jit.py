@@ -28,9 +28,10 @@ import llvmlite
 import numba
 import numpy as np
 from llvmlite import binding as llvm
-from numba.core import config, event, sigutils
+from numba.core import event, sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
-from numba.core.dispatcher import Dispatcher
+
+config: Any = numba.core.config  # its attributes are made at run time
 
 # `workqueue` aborts the process when two threads call kernels at once, so it comes last.
 if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
@@ -41,7 +42,7 @@ if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
 FASTMATH = {"contract", "reassoc"}
 
 # Below this many elements one thread is done before a second one has woken up.
-SERIAL_BELOW = 32_768
+SERIAL_BELOW = 65_536
 
 # Cache folders that are kept: this version of the sources and the few used last, such as other branches.
 _KEPT_FOLDERS = 4
@@ -180,13 +181,13 @@ def kernel(function: Any = None, *, parallel: bool = False) -> Any:
 
 
 def _compile(function: Any, *, parallel: bool) -> Any:
-    dispatcher = numba.njit(
+    dispatcher: Any = numba.njit(
         parallel=parallel,
         fastmath=FASTMATH,
         error_model="numpy",
         nogil=True,
     )(function)
-    if _CACHE is not None and isinstance(dispatcher, Dispatcher):  # NUMBA_DISABLE_JIT=1 leaves the function
+    if _CACHE is not None and not config.DISABLE_JIT:  # NUMBA_DISABLE_JIT=1 leaves the function as it is
         dispatcher._cache = _KernelCache(function)
     return dispatcher
 

@@ -1,31 +1,38 @@
-"""Numba kernels for leaky ReLU: flat arrays, cut into blocks for the threads."""
+"""Numba kernels for leaky ReLU: flat arrays, cut into blocks for the threads.
+
+The inner loops run over slices from 0: an index that may be negative, for all the compiler knows, counts from the
+end in Numba, and a loop with that test is not vectorised.
+"""
 
 from numba import prange
 
 from ..jit import kernel
 
-_BLOCK = 16_384  # elements; x and y of one block fit the first-level cache
+_BLOCK = 16_384  # elements; x and y of one block fit the second-level cache
 
 
 @kernel(parallel=True)
 def leaky_relu(x, slope, y):
     for block in prange((x.size + _BLOCK - 1) // _BLOCK):
-        first, last = block * _BLOCK, min((block + 1) * _BLOCK, x.size)
+        source = x[block * _BLOCK : (block + 1) * _BLOCK]
+        result = y[block * _BLOCK : (block + 1) * _BLOCK]
         if slope == 0:  # -inf becomes 0, where the product would be NaN
-            for i in range(first, last):
-                y[i] = slope if x[i] <= 0 else x[i]
+            for i in range(source.size):
+                result[i] = slope if source[i] <= 0 else source[i]
         else:
-            for i in range(first, last):
-                y[i] = x[i] if x[i] > 0 else slope * x[i]
+            for i in range(source.size):
+                result[i] = source[i] if source[i] > 0 else slope * source[i]
 
 
 @kernel(parallel=True)
 def leaky_relu_grad(gy, x, slope, gx):
     for block in prange((x.size + _BLOCK - 1) // _BLOCK):
-        first, last = block * _BLOCK, min((block + 1) * _BLOCK, x.size)
+        above = gy[block * _BLOCK : (block + 1) * _BLOCK]
+        source = x[block * _BLOCK : (block + 1) * _BLOCK]
+        result = gx[block * _BLOCK : (block + 1) * _BLOCK]
         if slope == 0:
-            for i in range(first, last):
-                gx[i] = slope if x[i] <= 0 else gy[i]
+            for i in range(source.size):
+                result[i] = slope if source[i] <= 0 else above[i]
         else:
-            for i in range(first, last):
-                gx[i] = gy[i] if x[i] > 0 else slope * gy[i]
+            for i in range(source.size):
+                result[i] = above[i] if source[i] > 0 else slope * above[i]

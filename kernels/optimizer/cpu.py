@@ -27,18 +27,22 @@ def _mix(old, new, beta, rest):
 @kernel(parallel=True)
 def adam(parameter, gradient, mean, square, keep, decay, beta1, rest1, beta2, rest2, step_size, root, eps):
     for block in prange((parameter.size + _BLOCK - 1) // _BLOCK):
-        for i in range(block * _BLOCK, min((block + 1) * _BLOCK, parameter.size)):
-            p = keep * parameter[i]
-            g = gradient[i] + decay * p
-            m = _mix(mean[i], g, beta1, rest1)
-            v = _mix(square[i], g * g, beta2, rest2)
-            mean[i] = m
-            square[i] = v
-            parameter[i] = p - step_size * m / (math.sqrt(v) / root + eps)
+        first, last = block * _BLOCK, (block + 1) * _BLOCK
+        ps, gs, ms, vs = parameter[first:last], gradient[first:last], mean[first:last], square[first:last]
+        for i in range(ps.size):
+            p = keep * ps[i]
+            g = gs[i] + decay * p
+            m = _mix(ms[i], g, beta1, rest1)
+            v = _mix(vs[i], g * g, beta2, rest2)
+            ms[i] = m
+            vs[i] = v
+            ps[i] = p - step_size * m / (math.sqrt(v) / root + eps)
 
 
 @kernel(parallel=True)
 def ema(average, parameter, decay, rest):
     for block in prange((average.size + _BLOCK - 1) // _BLOCK):
-        for i in range(block * _BLOCK, min((block + 1) * _BLOCK, average.size)):
-            average[i] = _mix(average[i], parameter[i], decay, rest)
+        result = average[block * _BLOCK : (block + 1) * _BLOCK]
+        source = parameter[block * _BLOCK : (block + 1) * _BLOCK]
+        for i in range(result.size):
+            result[i] = _mix(result[i], source[i], decay, rest)

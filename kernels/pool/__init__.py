@@ -78,8 +78,17 @@ def max_pool2d(
         from ..jit import launch
         from . import cpu
 
-        launch(cpu.max_pool, x.size, _planes(x), _planes(y), _planes(index), *kernel, *stride, *padding, *dilation)
+        rows = _first_inside(counts[0], stride[0], padding[0], dilation[0])
+        columns = _first_inside(counts[1], stride[1], padding[1], dilation[1])
+        window = (*kernel, *stride, *padding, *dilation)
+        launch(cpu.max_pool, x.size, _planes(x), _planes(y), _planes(index), rows, columns, *window)
     return y, index
+
+
+def _first_inside(count: int, stride: int, padding: int, dilation: int) -> np.ndarray:
+    """Return, for each window of one axis, the first input that it covers."""
+    start = np.arange(count) * stride - padding
+    return np.where(start < 0, start % dilation, start)
 
 
 def _check_index(operator: str, index: np.ndarray, like: tuple[int, ...], name: str) -> np.ndarray:

@@ -49,6 +49,21 @@ def _taps(scale: int, dtype: np.dtype) -> np.ndarray:
     return ((2 * scale - np.abs(2 * k + 1 - scale)) / (2 * scale)).astype(dtype)
 
 
+def _weights(scale: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return, for output scale*i + r, (step, own, other): it is own[r] * x[i] + other[r] * x[i + step[r]]."""
+    taps, half = _taps(scale, dtype), scale // 2
+    step, own, other = np.zeros(scale, np.int64), np.empty(scale, dtype), np.empty(scale, dtype)
+    for r in range(scale):
+        own[r] = taps[half + r]
+        if r < half:
+            step[r], other[r] = -1, taps[half + r + scale]
+        elif r >= scale - half:
+            step[r], other[r] = 1, taps[half + r - scale]
+        else:  # the middle of an odd scale is input i itself; a weight of 0 for the other would make inf a NaN
+            own[r] = other[r] = 0.5
+    return step, own, other
+
+
 def upsample_nearest2d(x: np.ndarray, scale: int | Pair, *, out: np.ndarray | None = None) -> np.ndarray:
     """Return (N,C,H*sh,W*sw), in which each pixel of ``x`` has become a block of sh x sw equal ones."""
     x, (sh, sw), y = _enlarge("upsample_nearest2d", x, scale, out)
@@ -85,7 +100,8 @@ def upsample_bilinear2d(x: np.ndarray, scale: int | Pair, *, out: np.ndarray | N
         from ..jit import launch
         from . import cpu
 
-        launch(cpu.bilinear, y.size, _planes(x), _planes(y), sh, sw, _taps(sh, x.dtype), _taps(sw, x.dtype))
+        weights = *_weights(sh, x.dtype), *_weights(sw, x.dtype)
+        launch(cpu.bilinear, y.size, _planes(x), _planes(y), *weights)
     return y
 
 
@@ -99,5 +115,6 @@ def upsample_bilinear2d_grad(gy: np.ndarray, scale: int | Pair, *, out: np.ndarr
         from ..jit import launch
         from . import cpu
 
-        launch(cpu.bilinear_grad, gy.size, _planes(gy), _planes(gx), sh, sw, _taps(sh, gy.dtype), _taps(sw, gy.dtype))
+        taps = _taps(sh, gy.dtype), _taps(sw, gy.dtype)
+        launch(cpu.bilinear_grad, gy.size, _planes(gy), _planes(gx), *taps, sh, sw)
     return gx

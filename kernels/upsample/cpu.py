@@ -52,62 +52,48 @@ def nearest_grad(gy, gx, sh, sw):
 #     output       .    |   .        .   |   .        .   |   .
 #     taps for i             1/4   3/4      3/4   1/4
 #
-# Outside the image the edge pixel counts, so its two weights fall on one input.
+# Outside the image the edge pixel counts, so its two weights fall on one input. Going forward the same weights come
+# by output: ``own[r]`` for input i and ``other[r]`` for input i + ``step[r]``.
 
 
 @kernel(parallel=True)
-def bilinear(x, y, sh, sw, taps_h, taps_w):
+def bilinear(x, y, step_h, own_h, other_h, step_w, own_w, other_w):
     planes, height, width = x.shape
-    hh, hw = sh // 2, sw // 2
+    sh, sw = step_h.size, step_w.size
     for p in prange(planes):
-        line = np.empty(width + 2, x.dtype)  # one row between the input rows, its edge pixels repeated
-        for i in range(height):
-            for r in range(sh):
-                own = taps_h[hh + r]
-                if r < hh:
-                    near, weight = max(i - 1, 0), taps_h[hh + r + sh]
-                elif r >= sh - hh:
-                    near, weight = min(i + 1, height - 1), taps_h[hh + r - sh]
-                else:
-                    near, weight = -1, own  # the middle of an odd factor: row i itself
-                if near < 0:
+        line = np.empty(width + 2, x.dtype)  # a row between the input rows, its edge pixels repeated
+        for row in range(height * sh):
+            i, r = row // sh, row % sh
+            near = min(max(i + step_h[r], 0), height - 1)
+            own, other = own_h[r], other_h[r]
+            for j in range(width):
+                line[1 + j] = own * x[p, i, j] + other * x[p, near, j]
+            line[0] = line[1]
+            line[width + 1] = line[width]
+            if sw == 2:
+                own, other = own_w[0], other_w[0]
+                for j in range(width):
+                    y[p, row, 2 * j] = other * line[j] + own * line[j + 1]
+                    y[p, row, 2 * j + 1] = own * line[j + 1] + other * line[j + 2]
+            else:
+                for k in range(sw):
+                    own, other, shifted = own_w[k], other_w[k], line[1 + step_w[k] :]
                     for j in range(width):
-                        line[1 + j] = x[p, i, j]
-                else:
-                    for j in range(width):
-                        line[1 + j] = own * x[p, i, j] + weight * x[p, near, j]
-                line[0] = line[1]
-                line[width + 1] = line[width]
-                row = i * sh + r
-                if sw == 2:
-                    main, side = taps_w[1], taps_w[0]
-                    for j in range(width):
-                        y[p, row, 2 * j] = side * line[j] + main * line[j + 1]
-                        y[p, row, 2 * j + 1] = main * line[j + 1] + side * line[j + 2]
-                else:
-                    for k in range(sw):
-                        if k < hw:
-                            for j in range(width):
-                                y[p, row, sw * j + k] = taps_w[hw + k + sw] * line[j] + taps_w[hw + k] * line[j + 1]
-                        elif k >= sw - hw:
-                            for j in range(width):
-                                y[p, row, sw * j + k] = taps_w[hw + k] * line[j + 1] + taps_w[hw + k - sw] * line[j + 2]
-                        else:
-                            for j in range(width):
-                                y[p, row, sw * j + k] = line[j + 1]
+                        y[p, row, sw * j + k] = own * line[j + 1] + other * shifted[j]
 
 
 @kernel(parallel=True)
-def bilinear_grad(gy, gx, sh, sw, taps_h, taps_w):
+def bilinear_grad(gy, gx, taps_h, taps_w, sh, sw):
     """The transpose, as a gather: what the edge repeated going forward comes back as gy mirrored at the edge."""
     planes, height, width = gx.shape
     hh, hw = sh // 2, sw // 2
     wide = width * sw
     for p in prange(planes):
         line = np.empty(wide + 2 * hw, gy.dtype)  # input row i's share of gy, mirrored by hw at both ends
+        middle = line[hw : hw + wide]
         for i in range(height):
             for j in range(wide):
-                line[hw + j] = 0
+                middle[j] = 0
             for k in range(-hh, sh + hh):
                 row = i * sh + k
                 if row < 0:
@@ -116,18 +102,17 @@ def bilinear_grad(gy, gx, sh, sw, taps_h, taps_w):
                     row = 2 * height * sh - 1 - row
                 weight = taps_h[hh + k]
                 for j in range(wide):
-                    line[hw + j] += weight * gy[p, row, j]
+                    middle[j] += weight * gy[p, row, j]
             for k in range(hw):
                 line[hw - 1 - k] = line[hw + k]
                 line[hw + wide + k] = line[hw + wide - 1 - k]
             if sw == 2:
-                main, side = taps_w[1], taps_w[0]
+                far, near = taps_w[0], taps_w[1]
                 for j in range(width):
-                    gx[p, i, j] = side * (line[2 * j] + line[2 * j + 3]) + main * (line[2 * j + 1] + line[2 * j + 2])
+                    gx[p, i, j] = far * (line[2 * j] + line[2 * j + 3]) + near * (line[2 * j + 1] + line[2 * j + 2])
             else:
                 for j in range(width):
                     gx[p, i, j] = 0
                 for k in range(sw + 2 * hw):
-                    weight = taps_w[k]
                     for j in range(width):
-                        gx[p, i, j] += weight * line[sw * j + k]
+                        gx[p, i, j] += taps_w[k] * line[sw * j + k]
