@@ -26,7 +26,6 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -36,6 +35,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .device import Array
+from .guard import fingerprint, frozen
 from .tensor import Tensor, as_tensor
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
@@ -85,25 +85,12 @@ class Function:
         arrays = [t.data for t in tensors]
         result = self.forward(*arrays)
         several = type(result) is tuple
-        outputs = tuple([_frozen(y, arrays) for y in (result if several else (result,))])
+        outputs = tuple([frozen(y, arrays) for y in (result if several else (result,))])
         node = None
         if _recording.get() and any([t.requires_grad for t in tensors]):
             node = Node(self, tensors, outputs, several)
         made = tuple([Tensor._made_by(node, i, y) for i, y in enumerate(outputs)])
         return made if several else made[0]
-
-
-def _frozen(y: Any, inputs: list[Array]) -> Array:
-    """Make a result read-only: what a graph may save must not change."""
-    if type(y) is np.ndarray:
-        if any([y is x for x in inputs]):
-            y = y.view()  # the caller's own array stays as it was
-    elif isinstance(y, np.generic):
-        y = np.asarray(y)  # NumPy's functions return scalars for 0-d results
-    else:
-        return y  # a CuPy array cannot be made read-only
-    y.flags.writeable = False
-    return y
 
 
 class Node:
@@ -141,7 +128,7 @@ class Node:
             self.inputs = tuple([t.data if k else None for t, k in zip(tensors, keep, strict=True)])
         # A kept output is an array; for one that is not kept, its shape and dtype are enough.
         self.outputs = outputs if function.saves_output else tuple([(y.shape, y.dtype) for y in outputs])
-        self.fingerprints = tuple([_fingerprint(array) for array in self.inputs])
+        self.fingerprints = tuple([fingerprint(array) for array in self.inputs])
         frame = sys._getframe(2)
         while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
             frame = frame.f_back
@@ -175,7 +162,7 @@ class Node:
             if array is None:
                 xs.append(None)
                 continue
-            if _fingerprint(array) != self.fingerprints[i]:
+            if fingerprint(array) != self.fingerprints[i]:
                 raise AutogradError(
                     f"{self.name}, applied at {self.where}, saved its input {i} {array.shape} for the gradient, and "
                     "the array was changed in place since: compute the gradient before that, or change a copy"
@@ -224,16 +211,6 @@ def _edge(tensor: Tensor) -> tuple[Vertex, int] | None:
     if tensor._node is not None:
         return tensor._node, tensor._index
     return (tensor, 0) if tensor.requires_grad else None
-
-
-def _fingerprint(array: Array | None) -> int | None:
-    """Return a checksum of an array that someone may still write to, None for one that cannot change."""
-    owner = array
-    while type(owner) is np.ndarray:
-        if owner.flags.writeable:
-            return zlib.crc32(np.ascontiguousarray(array))  # type: ignore[arg-type]
-        owner = owner.base
-    return None
 
 
 def grad(

@@ -1,0 +1,41 @@
+"""What a graph saved must not change before it is used: two ways to make sure, one for each kind of array.
+
+A gradient that is computed from an array which changed in the meantime is wrong, and nothing else would tell. The
+results of operators are ours: they are made read-only, which costs nothing, and NumPy itself refuses to write to them.
+A leaf's array is its maker's, who may write to it: it gets a checksum when it is saved, and again when it is used.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+
+from .device import Array
+
+
+def frozen(y: Any, inputs: list[Array]) -> Array:
+    """Return an operator's result as a read-only array. ``inputs`` are the arrays it was computed from."""
+    if type(y) is np.ndarray:
+        if any([y is x for x in inputs]):
+            y = y.view()  # the caller's own array stays as it was
+    elif isinstance(y, np.generic):
+        y = np.asarray(y)  # NumPy's functions return scalars for 0-d results
+    else:
+        return y  # a CuPy array cannot be made read-only
+    y.flags.writeable = False
+    return y
+
+
+def fingerprint(array: Array | None) -> int | None:
+    """Return a checksum of an array that someone may still write to, None for one that cannot change.
+
+    A read-only view of a writable array can change, so what counts is the array that owns the memory.
+    """
+    owner = array
+    while type(owner) is np.ndarray:
+        if owner.flags.writeable:
+            return zlib.crc32(np.ascontiguousarray(array))  # type: ignore[arg-type]
+        owner = owner.base
+    return None
