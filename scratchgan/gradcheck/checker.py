@@ -162,6 +162,7 @@ def _run_layers(trial: Trial, layers: tuple[str, ...]) -> list[Finding]:
         return [bad]
     findings: list[Finding] = []
     settled: set[int] = set()
+    before = [a.copy() if isinstance(a, np.ndarray) else None for a in trial.args]
     ordered = [n for n in (*LAYERS, "taylor") if n in layers]
     for name in ordered:
         run = _RUNS[name]
@@ -175,11 +176,19 @@ def _run_layers(trial: Trial, layers: tuple[str, ...]) -> list[Finding]:
         except OperatorError as error:
             found = [trial.finding(name, Verdict.FAIL, reason=str(error), argument="")]
         findings += found
+        _restore(trial.args, before)
         if name == "contract" and any(f.verdict is not Verdict.PASS for f in found) and _hopeless(trial, found):
             break
         if name == "random adjoint":
             settled = _settled(trial, findings)
     return findings
+
+
+def _restore(args: tuple[Any, ...], before: list[Any]) -> None:
+    """Undoes what an operator wrote into its arguments: they are the caller's, and the next layer's."""
+    for a, kept in zip(args, before, strict=True):
+        if isinstance(a, np.ndarray) and a.flags.writeable and a.tobytes() != kept.tobytes():
+            a[...] = kept
 
 
 def _settled(trial: Trial, findings: list[Finding]) -> set[int]:

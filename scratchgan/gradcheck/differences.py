@@ -119,7 +119,7 @@ class Line:
         value = (16 * first[1] - first[0]) / 15
         rounding = _ROUNDING * self.trial.eps * spread / (h / 4)
         exact_zero = all(p == at_zero for p in values)
-        bar = 0.0 if exact_zero else 2 * abs(value - first[1]) + 1.5 * rounding
+        bar = 2 * abs(value - first[1]) + 1.5 * rounding
         return Slope(value, bar, (right[0], right[1], right[2]), (left[0], left[1], left[2]), exact_zero)
 
 
@@ -202,7 +202,7 @@ def _hold(line: Line, v: Array, gradient: Array) -> tuple[Verdict, str]:
     policy, trial = line.trial.policy, line.trial
     slope = line.slope(v, gradient)
     claimed = inner([v], [gradient])
-    if slope.exact_zero and not np.any(gradient[v != 0]):
+    if slope.exact_zero and not np.any(gradient[v != 0]) and _would_show(trial, v):
         return Verdict.PASS, ""
     size = max(abs(slope.value), math.sqrt(inner([np.square(v * gradient, dtype=np.float64)], [np.ones_like(v)])))
     if not math.isfinite(slope.value):
@@ -219,6 +219,13 @@ def _hold(line: Line, v: Array, gradient: Array) -> tuple[Verdict, str]:
             f"derivative ({size:.3g})"
         )
     return Verdict.PASS, ""
+
+
+def _would_show(trial: Trial, v: Array) -> bool:
+    """A forward that did not move at all is flat, unless it is so large that a slope of 1 would be rounded away."""
+    largest = max((float(np.max(np.abs(y), initial=0.0)) for y in trial.outputs), default=0.0)
+    moved = float(np.sqrt(np.mean(np.square(v[v != 0], dtype=np.float64)))) * 2.0**-4
+    return trial.eps * largest < 1e-3 * moved
 
 
 def kinks_along(line: Line, v: Array, gradient: Array, limit: int = 512) -> NDArray[np.int64]:

@@ -9,10 +9,10 @@ LAYERS: tuple[str, ...] = (
     "contract",
     "exact adjoint",
     "random adjoint",
+    "precision",
     "differences",
     "kinks",
     "complex step",
-    "precision",
     "oracle",
     "backends",
 )

@@ -73,7 +73,7 @@ def conv_geometry(
     n = draw(st.integers(1, 3))
     group = draw(st.integers(1, 3)) if groups else 1
     c_in, c_out = draw(_channels(tiles)), draw(_channels(tiles))
-    kernel, stride, pad, dilated, size = [], [], [], [], []
+    kernel, stride, pad, dilated, size = _lists(5)
     for axis in range(ndim):
         k, s = draw(st.integers(1, 4)), draw(st.integers(1, 3))
         d = draw(st.integers(1, 3)) if dilation else 1
@@ -104,7 +104,7 @@ def conv_transpose_geometry(
     n = draw(st.integers(1, 3))
     group = draw(st.integers(1, 3)) if groups else 1
     c_in, c_out = draw(_channels(tiles)), draw(_channels(tiles))
-    kernel, stride, pad, out_pad, dilated, size = [], [], [], [], [], []
+    kernel, stride, pad, out_pad, dilated, size = _lists(6)
     for axis in range(ndim):
         k, s = draw(st.integers(1, 4)), draw(st.integers(1, 3))
         d = draw(st.integers(1, 3)) if dilation else 1
@@ -135,7 +135,7 @@ def conv_transpose_geometry(
 @st.composite
 def pool_geometry(draw: st.DrawFn, ndim: int = 2, *, padding: bool = True) -> Case:
     """x (N, C, *input) with `kernel_size`, `stride` (overlapping, touching and apart) and `padding` <= kernel / 2."""
-    kernel, stride, pad, size = [], [], [], []
+    kernel, stride, pad, size = _lists(4)
     for axis in range(ndim):
         k, s = draw(st.integers(1, 4)), draw(st.integers(1, 4))
         out, r = draw(st.integers(1, 4)), draw(st.integers(0, s - 1))
@@ -165,6 +165,11 @@ def upsample_geometry(draw: st.DrawFn, ndim: int = 2, *, max_scale: int = 4, equ
     if not equal:
         scale = tuple(draw(st.integers(1, max_scale)) for _ in range(ndim))
     return _case(draw, [(draw(st.integers(1, 3)), draw(st.integers(1, 3)), *sides)], {"scale": scale})
+
+
+def _lists(count: int) -> list[list[int]]:
+    """One list per parameter, to be filled axis by axis."""
+    return [[] for _ in range(count)]
 
 
 def _lengths(tiles: Sequence[int]) -> st.SearchStrategy[int]:

@@ -49,7 +49,7 @@ def conv_vjp(
 
 def conv_loops(x: Array, w: Array, *, stride: Any, padding: Any, dilation: Any, groups: int = 1) -> Array:
     """The definition, in loops."""
-    (n, c, h, width), (o, cg, kh, kw) = x.shape, w.shape
+    (n, _, h, width), (o, cg, kh, kw) = x.shape, w.shape
     out_h = (h + 2 * padding[0] - dilation[0] * (kh - 1) - 1) // stride[0] + 1
     out_w = (width + 2 * padding[1] - dilation[1] * (kw - 1) - 1) // stride[1] + 1
     y = np.zeros((n, o, out_h, out_w), np.result_type(x, w))
