@@ -30,7 +30,7 @@ NORMS = ("none", "batch", "layer", "spectral")
 
 
 def doublings(size: int) -> tuple[int, int]:
-    """Return (b, k) with size = b * 2^k, b from 4 to 7 and k >= 1; ValueError names the nearest sizes that have them."""
+    """Return (b, k) with size = b * 2^k, b from 4 to 7 and k >= 1; ValueError names the nearest sizes that do."""
     k = math.floor(math.log2(size / 4)) if size >= 8 else 0
     if k < 1:
         raise ValueError(f"size {size} is too small for the generator: the smallest is 8")

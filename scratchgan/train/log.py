@@ -22,7 +22,8 @@ class RunLog:
 
     def __init__(self, path: Path):
         self.path = path
-        self._stream = open(path, "ab")  # noqa: SIM115 (closed by close)
+        # Without a buffer: after a failed write nothing is left over that closing would try to write again.
+        self._stream = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by close)
 
     @classmethod
     def resume(cls, path: Path, step: int) -> RunLog:
@@ -40,8 +41,9 @@ class RunLog:
 
     def write(self, metrics: dict[str, Any]) -> None:
         """Append one line. It is the operating system's when this returns, so killing the process loses none of it."""
-        self._stream.write(json.dumps(metrics).encode() + b"\n")
-        self._stream.flush()
+        line = json.dumps(metrics).encode() + b"\n"
+        while line:
+            line = line[self._stream.write(line) :]
 
     def sync(self) -> None:
         """Wait until everything written is on the disk."""

@@ -1,0 +1,180 @@
+"""The two-player game: both networks, their optimisers, and the step that changes them.
+
+One step is ``d_steps`` updates of the discriminator D and one of the generator G:
+
+    z ─► G ─► fake ────────────────────────► D ─► logits ─► loss_g ─► gradient of G's weights alone
+               │                             ▲
+               └─ detached ─► D ─► logits ─┐ │ (D updated in between)
+    x (real images) ────────► D ─► logits ─┴─┴─► loss_d ─► gradient of D's weights alone
+
+The generated images of the last update of D are the ones that G is updated on, so G runs forward once: its graph,
+made before D changed, holds nothing of D. ``grad(loss_g, generator's parameters)`` goes back through D without
+computing one gradient of D's weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..autograd import grad, no_grad
+from ..device import Array, to_device
+from ..models.gan import Discriminator, Generator
+from ..nn import Module
+from ..optim import Adam, ExponentialMovingAverage
+from ..tensor import Tensor
+from .checkpoint import Checkpoint
+from .config import ConfigError, TrainConfig
+from .losses import LOSSES, bce_discriminator, gradient_penalty, r1_penalty
+
+
+class DivergedError(ArithmeticError):
+    """A loss or gradient is infinite or NaN. The weights are those from before the update that it was for."""
+
+
+def image_shape(config: TrainConfig) -> tuple[int, int]:
+    """Return (size, channels) of the images of a run, whose config has both filled in from the data."""
+    if config.size is None or config.channels is None:
+        raise ConfigError("size and channels must be known here; the data set has them")
+    return config.size, config.channels
+
+
+def make_generator(config: TrainConfig, rng: np.random.Generator) -> Generator:
+    """Return a new generator for a config of known size and channels. Raises ValueError for a size out of reach."""
+    size, channels = image_shape(config)
+    return Generator(size, channels, config.latent, config.width, generator=rng)
+
+
+class Game:
+    """Both networks of a run, and everything that changes them but the real images.
+
+    All that is random comes from generators of their own for each purpose, spawned from ``config.seed``.
+    """
+
+    def __init__(self, config: TrainConfig):
+        size, channels = image_shape(config)
+        self.config = config
+        self.loss = LOSSES[config.loss]
+        if config.label_smoothing:
+            smoothed = partial(bce_discriminator, smoothing=config.label_smoothing)
+            self.loss = dataclasses.replace(self.loss, discriminator=smoothed)
+        streams = [np.random.default_rng(seed) for seed in np.random.SeedSequence(config.seed).spawn(5)]
+        init_g, init_d, fixed, *rest = streams
+        self.random = dict(zip(("latents", "penalty"), rest, strict=True))
+        self.generator = make_generator(config, init_g).to(config.device)
+        discriminator = Discriminator(size, channels, config.width, config.d_norm, generator=init_d)
+        self.discriminator = discriminator.to(config.device)
+        self.ema = ExponentialMovingAverage(self.generator, config.ema_decay, warmup=True)
+        self.optimizer_g = Adam(self.generator.named_parameters(), config.lr_g, config.betas)
+        self.optimizer_d = Adam(self.discriminator.named_parameters(), config.lr_d, config.betas)
+        self.fixed_latents = fixed.standard_normal((64, config.latent), np.float32)
+
+    def step(self, next_batch: Callable[[], np.ndarray]) -> dict[str, float]:
+        """Update both networks once (D ``d_steps`` times) and return the metrics of `scratchgan.train.log`.
+
+        ``next_batch`` returns real images, float32 (B,C,H,W) in [-1, 1]. Raises DivergedError.
+        """
+        for _ in range(self.config.d_steps - 1):
+            with no_grad():
+                fake = self.generator(self._latents())
+            self._update_discriminator(next_batch(), fake)
+        fake = self.generator(self._latents())
+        metrics = self._update_discriminator(next_batch(), fake.detach())
+        metrics |= self._update_generator(fake)
+        self.ema.update(self.generator)
+        return metrics
+
+    def _latents(self) -> Tensor:
+        z = self.random["latents"].standard_normal((self.config.batch, self.config.latent), np.float32)
+        return Tensor(to_device(z, self.config.device))
+
+    def _update_discriminator(self, batch: np.ndarray, fake: Tensor) -> dict[str, float]:
+        batch.flags.writeable = False  # it is ours, and what cannot change need not be watched for changes
+        real = Tensor(to_device(batch, self.config.device), requires_grad=self.config.r1 > 0)
+        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
+        loss = self.loss.discriminator(real_logits, fake_logits)
+        metrics = {"loss_d": loss.item(), "d_real": self._answer(real_logits), "d_fake": self._answer(fake_logits)}
+        if self.config.loss == "wgan-gp":
+            penalty = gradient_penalty(self.discriminator, real.data, fake.data, self.random["penalty"])
+            metrics["penalty"] = penalty.item()
+            loss = loss + penalty * self.config.gradient_penalty
+        if self.config.r1 > 0:
+            penalty = r1_penalty(real_logits, real)
+            metrics["r1"] = penalty.item()
+            loss = loss + penalty * self.config.r1
+        gradients = grad(loss, self.discriminator.parameters())
+        metrics["grad_d"] = _norm(gradients)
+        _check_finite(metrics, "D")
+        self.optimizer_d.step(gradients)
+        return metrics
+
+    def _update_generator(self, fake: Tensor) -> dict[str, float]:
+        loss = self.loss.generator(self.discriminator(fake))
+        gradients = grad(loss, self.generator.parameters())
+        metrics = {"loss_g": loss.item(), "grad_g": _norm(gradients)}
+        _check_finite(metrics, "G")
+        self.optimizer_g.step(gradients)
+        return metrics
+
+    def _answer(self, logits: Tensor) -> float:
+        """Return D's mean answer: a probability if the loss makes it one."""
+        return float((logits.detach().sigmoid() if self.loss.probability else logits).data.mean())
+
+    # Checkpoints
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return every array that the game's future depends on, as `Checkpoint.section` finds them again."""
+        parts: dict[str, dict[str, np.ndarray]] = {
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+        }
+        parts |= {name: part.state_dict()["arrays"] for name, part in self._stateful().items()}
+        return {f"{part}.{key}": array for part, arrays in parts.items() for key, array in arrays.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return everything else that its future depends on, as JSON values."""
+        numbers = {name: part.state_dict()["numbers"] for name, part in self._stateful().items()}
+        return {"numbers": numbers, "random": {name: rng.bit_generator.state for name, rng in self.random.items()}}
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint. Raises ValueError or KeyError if it is not of this config's networks."""
+        self.generator.load_state_dict(checkpoint.section("generator"))
+        self.discriminator.load_state_dict(checkpoint.section("discriminator"))
+        for name, part in self._stateful().items():
+            part.load_state_dict({"numbers": checkpoint.state["numbers"][name], "arrays": checkpoint.section(name)})
+        for name, rng in self.random.items():
+            rng.bit_generator.state = checkpoint.state["random"][name]
+
+    def _stateful(self) -> dict[str, Adam | ExponentialMovingAverage]:
+        return {"ema": self.ema, "optimizer_g": self.optimizer_g, "optimizer_d": self.optimizer_d}
+
+
+def draw(generator: Module, latents: np.ndarray, device: str, chunk: int = 64) -> np.ndarray:
+    """Run a generator on latents (N,latent), ``chunk`` at a time; returns float32 images (N,C,H,W) in [-1, 1]."""
+    with no_grad():
+        parts = [
+            to_device(generator(Tensor(to_device(latents[i : i + chunk], device))).data, "cpu")
+            for i in range(0, len(latents), chunk)
+        ]
+    return np.concatenate(parts)
+
+
+def _norm(gradients: Sequence[Tensor]) -> float:
+    """Return the Euclidean norm of all gradients together."""
+    return math.sqrt(sum(float(_dot(g.data)) for g in gradients))
+
+
+def _dot(array: Array) -> Array:
+    flat = array.reshape(-1)
+    return flat @ flat
+
+
+def _check_finite(metrics: dict[str, float], who: str) -> None:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise DivergedError(f"{name} of {who}'s update is {value}")

@@ -1,0 +1,85 @@
+"""Using what a run has learnt: `load_run` reads its generator from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ..models.gan import Generator
+from .checkpoint import CheckpointError, checkpoint_path, checkpoint_steps, load_checkpoint, newest_checkpoint
+from .config import TrainConfig
+from .folder import TrainError, log_notice, read_config
+from .game import draw, make_generator
+from .pictures import to_uint8
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A generator in evaluation mode, from one checkpoint of a run."""
+
+    config: TrainConfig
+    step: int
+    generator: Generator
+
+    @property
+    def latent_dim(self) -> int:
+        """How many numbers a latent vector has."""
+        return self.config.latent
+
+    def latents(self, n: int, seed: int, truncation: float = 1.0) -> np.ndarray:
+        """Draw ``n`` latent vectors, float32 (n,latent), from N(0, truncation^2).
+
+        A truncation below 1 keeps them nearer to the centre, where images are more typical and less varied.
+        """
+        if n < 1 or truncation <= 0:
+            raise ValueError(f"latents: n must be at least 1 and truncation above 0, got {n} and {truncation}")
+        z = np.random.default_rng(seed).standard_normal((n, self.latent_dim), np.float32)
+        return z * np.float32(truncation)
+
+    def draw(self, latents: np.ndarray) -> np.ndarray:
+        """Return the images of latent vectors (n,latent): uint8 (n,H,W,C)."""
+        return to_uint8(draw(self.generator, latents.astype(np.float32, copy=False), "cpu"))
+
+    def sample(self, n: int, seed: int, truncation: float = 1.0) -> np.ndarray:
+        """Return ``n`` new images, uint8 (n,H,W,C); the same seed gives the same ones."""
+        return self.draw(self.latents(n, seed, truncation))
+
+
+def load_run(
+    out: str | Path,
+    which: Literal["ema", "raw"] = "ema",
+    checkpoint: Literal["last"] | int = "last",
+    *,
+    on_notice: Callable[[str], None] = log_notice,
+) -> LoadedRun:
+    """Read the generator of the run in a folder; nothing in the folder changes, and the run may be going on.
+
+    ``which``: "ema", the average of the weights, or "raw", the weights themselves. ``checkpoint``: "last" for the
+    newest good one (``on_notice`` is told of a damaged one passed over), or a step that has one. Raises TrainError.
+    """
+    out = Path(out)
+    config = read_config(out)
+    folder = out / "checkpoints"
+    try:
+        if checkpoint == "last":
+            found = newest_checkpoint(folder, on_notice)
+            if found is None:
+                raise TrainError(f"{out} has no checkpoint yet; the first is written at step {config.checkpoint_every}")
+            step, saved = found
+        else:
+            step = checkpoint
+            if step not in checkpoint_steps(folder):
+                kept = ", ".join(map(str, checkpoint_steps(folder))) or "none"
+                raise TrainError(f"{out} has no checkpoint of step {step}; it has {kept}")
+            saved = load_checkpoint(checkpoint_path(folder, step))
+        generator = make_generator(config, np.random.default_rng(0))
+        generator.load_state_dict(saved.section("ema" if which == "ema" else "generator"))
+    except CheckpointError as error:
+        raise TrainError(str(error)) from error
+    except ValueError as error:
+        raise TrainError(f"{out}: the checkpoint does not fit config.json ({str(error).splitlines()[0]})") from error
+    return LoadedRun(config, step, generator.eval())
