@@ -23,8 +23,8 @@ from typing import Any, NoReturn
 COMMANDS = ("train", "sample", "interpolate", "doctor")
 
 _DESCRIPTION = """\
-Train generative adversarial networks from scratch: the gradients, the kernels, the networks and the training
-loop are all in this package, and no deep learning framework is involved."""
+Train generative adversarial networks from scratch. The gradients, the kernels, the networks and the training loop
+are all in this package; there is no deep learning framework below it."""
 
 _EXAMPLES = """\
 examples:
@@ -44,16 +44,21 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of descriptions and examples, and the names and explanations of options side by side."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=28)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     from .. import __version__
 
     # --debug may stand before or after the command. SUPPRESS: the command's default must not undo the main parser's.
-    debug = argparse.ArgumentParser(add_help=False)
-    debug.add_argument(
-        "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
-    )
-    common: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+    debug = _Parser(add_help=False)
+    debug.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")
+    common: dict[str, Any] = {"formatter_class": _HelpFormatter, "allow_abbrev": False}
     parser = _Parser(prog="scratchgan", description=_DESCRIPTION, epilog=_EXAMPLES, parents=[debug], **common)
     parser.add_argument("--version", action="version", version=f"scratchgan {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", parser_class=_Parser)
@@ -87,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     with warnings.catch_warnings():
-        warnings.showwarning = _one_line_warning  # put back by catch_warnings
+        warnings.showwarning = _one_line_warning  # type: ignore[assignment]  # put back by catch_warnings
         try:
             code: int = arguments.run(arguments)
             sys.stdout.flush()  # so that a closed pipe is noticed here

@@ -180,12 +180,13 @@ def _gradient() -> Iterator[Finding]:
 
     def loss(*w: Tensor) -> Tensor:
         hidden = ops.upsample_conv2d(Tensor(x), w[0], padding=1)
-        hidden = ops.tanh(ops.batch_norm(hidden, Tensor(gamma), Tensor(beta)))
+        hidden = ops.tanh(ops.batch_norm(hidden, None, None, gamma, beta, training=True))
         hidden = ops.tanh(ops.conv2d(hidden, w[1], stride=2, padding=1))
         logits = ops.linear(hidden.reshape((4, -1)), w[2])
         return ops.binary_cross_entropy_with_logits(logits, Tensor(np.ones((4, 1), np.float32)))
 
-    started, compiled = time.perf_counter(), []
+    compiled: list[str] = []
+    started = time.perf_counter()
     with kernels.on_compile(compiled.append):
         leaves = [Tensor(w, requires_grad=True) for w in weights]
         gradients = grad(loss(*leaves), leaves)
@@ -205,7 +206,7 @@ def _gradient() -> Iterator[Finding]:
     if off < 0.01:
         yield Finding("gradient", OK, value)
     else:
-        advice = "the kernels compute wrong numbers here: delete the kernel cache, try SCRATCHGAN_SIMD=portable, report it"
+        advice = "kernels compute wrong numbers: delete the kernel cache, try SCRATCHGAN_SIMD=portable, report it"
         yield Finding("gradient", BROKEN, value, advice)
 
 
@@ -248,7 +249,7 @@ def _cpu_quota() -> float | None:
 def _blas() -> Iterator[Finding]:
     import numpy as np
 
-    build = np.show_config(mode="dicts")  # type: ignore[call-overload]
+    build = np.show_config(mode="dicts")
     blas = build.get("Build Dependencies", {}).get("blas", {})
     name = f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
     n = 1024
@@ -301,20 +302,20 @@ def _kernel_cache() -> Iterator[Finding]:
 
 
 def _data_sets() -> Iterator[Finding]:
-    from ..data.mnist import NAMED_SETS, cache_folder, locate
+    from ..data.mnist import NAMED_SETS, cache_folder, find_local
 
-    yield Finding("data: toyfaces", OK, "built in")
+    yield Finding("toyfaces", OK, "built in")
     for name, named in NAMED_SETS.items():
-        missing = [split for split in named.files if locate(named, split) is None]
+        found = {split: find_local(named, split) for split in named.files}
+        missing = sum(file.size for split, paths in found.items() if paths is None for file in named.files[split])
         if not missing:
-            images, _ = locate(named, "train")
-            yield Finding(f"data: {name}", OK, f"{images.parent}")
+            folders = {str(paths[0].parent) for paths in found.values() if paths is not None}
+            yield Finding(name, OK, ", ".join(sorted(folders)))
         elif problem := _write_problem(cache_folder()):
             advice = "set XDG_CACHE_HOME to a folder that can be written, or pass --data-dir"
-            yield Finding(f"data: {name}", NOTE, f"not here, and {cache_folder()} can't keep it: {problem}", advice)
+            yield Finding(name, NOTE, f"not here, and {cache_folder()} can't keep a download: {problem}", advice)
         else:
-            size = sum(file.size for split in missing for file in named.files[split]) / 1e6
-            yield Finding(f"data: {name}", OK, f"not here; downloaded when first asked for ({size:.0f} MB)")
+            yield Finding(name, OK, f"not here; {missing / 1e6:.0f} MB are downloaded when it is first asked for")
 
 
 def _write_problem(folder: Path) -> str:

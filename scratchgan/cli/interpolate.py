@@ -1,35 +1,76 @@
 """Walk through what a trained generator can draw: from one random latent vector to the next and back to the first,
-as a GIF that loops without a jump, or as a PNG strip."""
+as a GIF that loops without a jump, or as a PNG strip of its frames."""
 
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .arguments import add_generator_arguments, file_of, load_generator, whole
 
 if TYPE_CHECKING:
     import numpy as np
 
-SUMMARY = "walk between pictures that a trained generator draws"
+SUMMARY = "walk between images that a trained generator draws"
 EXAMPLES = """\
-  scratchgan interpolate runs/fashion-mnist-0 --out walk.gif
-  scratchgan interpolate runs/fashion-mnist-0 --out strip.png --points 4 --frames 32
-  scratchgan interpolate runs/toyfaces-0 --out big.gif --seed 7 --size-multiplier 8
+  scratchgan interpolate runs/fashion-mnist --out walk.gif
+  scratchgan interpolate runs/fashion-mnist --out strip.png --points 4 --frames 32
+  scratchgan interpolate runs/toyfaces --out big.gif --seed 7 --size-multiplier 8
 """
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_generator_arguments(parser)
+    parser.add_argument("--points", type=whole(2), default=6, metavar="N", help="latent vectors to visit (default: 6)")
+    parser.add_argument("--frames", type=whole(2), default=96, metavar="N", help="images in all (default: 96)")
+    parser.add_argument(
+        "--fps", type=whole(1), default=25, metavar="N", help="GIF images a second, to 50 (default: 25)"
+    )
+    parser.add_argument(
+        "--size-multiplier", type=whole(1), metavar="N", help="show each pixel as N x N (default: as suits the size)"
+    )
+    parser.add_argument(
+        "--out",
+        type=file_of(".gif", ".png"),
+        default=Path("walk.gif"),
+        metavar="FILE",
+        help="a .gif, or a .png strip with one row for each latent vector (default: walk.gif)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..train.pictures import image_grid, provenance, save_png
+
+    loaded = load_generator(arguments)
+    points = loaded.latents(arguments.points, arguments.seed, arguments.truncation)
+    images = loaded.draw(closed_walk(points, arguments.frames))
+    scale = arguments.size_multiplier or max(1, 256 // max(images.shape[1:3]))
+    text = provenance(arguments.run_folder.resolve().name, loaded.step)
+    out: Path = arguments.out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix.lower() == ".gif":
+        _save_gif(out, images.repeat(scale, axis=1).repeat(scale, axis=2), arguments.fps, text["Source"])
+    else:
+        columns = -(-arguments.frames // arguments.points)
+        save_png(out, image_grid(images, columns, arguments.size_multiplier), text)
+    print(f"{out}: {len(images)} images between {len(points)} latent vectors, from step {loaded.step:,}")
+    return 0
 
 
 def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
     """Interpolate from vector ``a`` (t = 0) to ``b`` (t = 1) along the arc between them.
 
     Normally distributed vectors of many dimensions lie near a sphere; the straight line between two of them cuts
-    through its inside, where the generator has seen nothing (White 2016, "Sampling Generative Networks", 2.1). The
-    formula is Shoemake's (1985), with the angle taken between the directions; parallel vectors are joined by a line,
-    and so are opposite ones, between which no arc is the shortest.
+    through its inside, where the generator has seen nothing (T. White, "Sampling generative networks", 2016). The
+    formula is K. Shoemake's (1985), with the angle between the two directions. Where that is 0 or 180 degrees the
+    formula has no answer, and the straight line is taken.
     """
     import numpy as np
 
-    cosine = float(np.clip(np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)), -1, 1))
-    angle = np.arccos(cosine)
+    cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
+    angle = np.arccos(np.clip(cosine, -1, 1))
     if np.sin(angle) < 1e-6:
         return (1 - t) * a + t * b
     return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
@@ -44,6 +85,20 @@ def closed_walk(points: np.ndarray, frames: int) -> np.ndarray:
 
     walk = np.empty((frames, points.shape[1]), np.float32)
     for frame in range(frames):
-        point, t = divmod(frame * len(points) / frames, 1)
-        walk[frame] = slerp(points[int(point)], points[(int(point) + 1) % len(points)], t)
+        point, part = divmod(frame * len(points), frames)
+        walk[frame] = slerp(points[point], points[(point + 1) % len(points)], part / frames)
     return walk
+
+
+def _save_gif(path: Path, images: np.ndarray, fps: int, comment: str) -> None:
+    from PIL import Image
+
+    from ..train.atomic import write_atomically
+
+    frames = [Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image) for image in images]
+    # A GIF's pauses are whole hundredths of a second; browsers slow one below two hundredths down to a tenth.
+    pause = max(20, round(100 / fps) * 10)
+    stream = io.BytesIO()
+    first, *rest = frames
+    first.save(stream, "GIF", save_all=True, append_images=rest, duration=pause, loop=0, comment=comment.encode())
+    write_atomically(path, stream.getvalue())

@@ -1,7 +1,7 @@
 """What `scratchgan train` shows while it trains: a live bar in a terminal, a line now and then anywhere else.
 
-    training ━━━━━━━━━━━━━━━━━━━━━━━━━━╸━━━━━━━━━━━━━━ 1,980/3,000  412 images/s  2:38 left
-             D(x) 0.71  D(G(z)) 0.30  loss D 0.932  G 1.417
+training ━━━━━━━━━━━━━━━━━━━━━━━━━━╸━━━━━━━━━━━━━━ 1,980/3,000  412 images/s  2:38 left
+         D(x) 0.71  D(G(z)) 0.30  loss D 0.932  G 1.417
 """
 
 from __future__ import annotations
@@ -152,5 +152,3 @@ def duration(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
-
-

@@ -117,18 +117,20 @@ def load_named(named: NamedSet, split: str, data_dir: Path | None = None, *, qui
         raise DataError(f"{named.name} has no split {split!r}: use one of {', '.join(named.files)}")
     if data_dir is not None and not data_dir.is_dir():
         raise DataError(f"{data_dir}: no such folder (the data folder asked for)")
-    for folder in _folders(named, data_dir):
-        paths = [_plain_or_gz(folder / file.name) for file in named.files[split]]
-        if all(paths):
-            break
-    else:
-        paths = [
-            fetch(file, named.mirrors, cache_folder() / named.name, hint=_hint(named), quiet=quiet)
-            for file in named.files[split]
-        ]
-    images, labels = paths
-    assert images is not None
+    images, labels = find_local(named, split, data_dir) or [
+        fetch(file, named.mirrors, cache_folder() / named.name, hint=_hint(named), quiet=quiet)
+        for file in named.files[split]
+    ]
     return read_idx_dataset(images, labels, named.classes, named.name)
+
+
+def find_local(named: NamedSet, split: str, data_dir: Path | None = None) -> tuple[Path, Path] | None:
+    """The images and labels files of a split, from the first of `load_named`'s folders with both, else None."""
+    for folder in _folders(named, data_dir):
+        images, labels = (_plain_or_gz(folder / file.name) for file in named.files[split])
+        if images and labels:
+            return images, labels
+    return None
 
 
 def cache_folder() -> Path:

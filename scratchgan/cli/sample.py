@@ -1,0 +1,64 @@
+"""Draw new images with the generator of a run: a grid as a PNG, or the images themselves as an .npz archive
+(key "images", uint8, N,H,W,C). The same run, step and seed give the same images."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .arguments import add_generator_arguments, file_of, load_generator, whole
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SUMMARY = "draw images with a trained generator"
+EXAMPLES = """\
+  scratchgan sample runs/fashion-mnist
+  scratchgan sample runs/fashion-mnist --n 100 --seed 7 --truncation 0.7 --out grid.png
+  scratchgan sample runs/fashion-mnist --n 2000 --out samples.npz
+  scratchgan sample runs/fashion-mnist --checkpoint 1000 --out early.png
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_generator_arguments(parser)
+    parser.add_argument("--n", type=whole(1), default=64, metavar="N", help="how many images (default: 64)")
+    parser.add_argument("--columns", type=whole(1), metavar="N", help="images in a row (default: as square as can be)")
+    parser.add_argument(
+        "--out",
+        type=file_of(".png", ".npz"),
+        default=Path("samples.png"),
+        metavar="FILE",
+        help="a .png grid or an .npz archive (default: samples.png)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..train.pictures import image_grid, provenance, save_png
+
+    loaded = load_generator(arguments)
+    images = loaded.sample(arguments.n, arguments.seed, arguments.truncation)
+    text = provenance(arguments.run_folder.resolve().name, loaded.step)
+    out: Path = arguments.out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix.lower() == ".png":
+        save_png(out, image_grid(images, arguments.columns), text)
+    else:
+        _save_npz(out, images, text["Source"])
+    print(f"{out}: {len(images)} images from step {loaded.step:,}")
+    return 0
+
+
+def _save_npz(path: Path, images: np.ndarray, comment: str) -> None:
+    import numpy as np
+
+    from ..train.atomic import write_atomically
+
+    stream = io.BytesIO()
+    np.savez_compressed(stream, images=images)
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.comment = comment.encode()
+    write_atomically(path, stream.getvalue())
