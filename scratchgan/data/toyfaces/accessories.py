@@ -58,8 +58,7 @@ def add_glasses(draw: DrawList, head: Head, layout: Layout, f: Factors) -> None:
                     opacity=0.65 * on,
                 )
             else:
-                glint = {"axes": axes, "at": at, "box": box}
-                draw.add(shape, params, colour=pal.WHITE, opacity=0.16 * on, **glint)
+                draw.add(shape, params, at=at, axes=axes, box=box, colour=pal.WHITE, opacity=0.16 * on)
                 draw.add(shape, params, at=at, box=box, colour=colour, hollow=frame, opacity=on, **common)
         hinge = (at[0] + side * 0.2 * right[0], at[1] + side * 0.2 * right[1])
         ear = head.place(side, 0.03, 0.0)

@@ -71,8 +71,8 @@ def cache_folder() -> Path:
 
 
 def _digest(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
-    digest = hashlib.sha256(np.ascontiguousarray(images))
-    digest.update(np.ascontiguousarray(labels))
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)
+    digest.update(np.ascontiguousarray(labels).data)
     return np.frombuffer(digest.digest(), np.uint8)
 
 

@@ -19,6 +19,9 @@ Array = NDArray[Any]
 WHOLE = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 9.0)
 """The cut of a SHELL that keeps all of the head."""
 
+PUPIL_BELOW = 0.01
+"""How far the middle of the iris is below the middle of the eye when it looks straight ahead."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -33,6 +36,7 @@ class Layout:
     gaze: tuple[Array, Array]
     iris: Array
     brow_y: Array
+    brow_lean: Array
     brow_half_width: float
     brow_curve: float
     nose_y: float
@@ -63,6 +67,7 @@ class Layout:
             gaze=(0.045 * f["gaze_x"] * size, 0.035 * f["gaze_y"] * size),
             iris=0.112 * size,
             brow_y=-0.225 - 0.065 * f["brow_raise"],
+            brow_lean=np.clip(-0.2 * f["brow_raise"], -0.12, 0.2),  # a frown brings the inner ends down
             brow_half_width=0.145,
             brow_curve=1.6,
             nose_y=0.25,
@@ -75,8 +80,10 @@ class Layout:
         )
 
 
-def add_head(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tuple[Array, Array]) -> int:
-    """Add the ears and the head; return the head's slot, for what is cut to its outline."""
+def add_head(
+    draw: DrawList, head: Head, layout: Layout, f: Factors, light: tuple[Array, Array], ears: Array
+) -> int:
+    """Add the head, and the ears of those who show them; return the head's slot, for what is cut to its outline."""
     skin = pal.mood(pal.SKIN[f["skin_tone"]], f["palette"])
     inner = pal.mood(pal.BLUSH[f["skin_tone"]], f["palette"])
     outline = pal.darker(skin, 0.55)
@@ -96,7 +103,7 @@ def add_head(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tupl
                 line_colour=outline,
                 klass=klass,
                 depth=-0.05,
-                opacity=1.0 if grow == 1.0 else 0.6,
+                opacity=np.where(ears, 1.0 if grow == 1.0 else 0.6, 0.0),
             )
     return draw.add(
         dl.SHELL,
@@ -150,7 +157,7 @@ def add_eyes(draw: DrawList, head: Head, layout: Layout, f: Factors) -> None:
             depth=0.01,
             on_surface=True,
         )
-        gx, gy = x + layout.gaze[0], y + layout.gaze[1] + 0.01
+        gx, gy = x + layout.gaze[0], y + layout.gaze[1] + PUPIL_BELOW
         shine = (gx - 0.35 * layout.iris, gy - 0.38 * layout.iris)
         for centre, radius, colour in (((gx, gy), layout.iris, iris), (shine, 0.36 * layout.iris, white)):
             draw.add(
@@ -181,9 +188,8 @@ def add_eyes(draw: DrawList, head: Head, layout: Layout, f: Factors) -> None:
 
 def add_brows(draw: DrawList, head: Head, layout: Layout, f: Factors, hair: Array) -> None:
     colour = pal.darker(hair, 0.25)
-    frown = -0.2 * f["brow_raise"]  # a frown brings the inner ends down
     for side, x in enumerate(layout.eye_x):
-        lean = np.clip(frown, -0.12, 0.4) * (1 if side == 0 else -1)
+        lean = layout.brow_lean * (1 if side == 0 else -1)
         draw.add(
             dl.STROKE,
             (layout.brow_half_width, layout.brow_curve, 0.031 * f["brow_thickness"], 0.45),

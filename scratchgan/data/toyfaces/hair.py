@@ -49,6 +49,11 @@ def style_is(f: Factors, *names: str) -> NDArray[np.bool_]:
     return np.isin(f["hair_style"], [categories.index(name) for name in names])
 
 
+def over_ears(f: Factors) -> NDArray[np.bool_]:
+    """Return whose hair hangs over the ears."""
+    return style_is(f, *CURTAIN_STYLES)
+
+
 def hair_colour(f: Factors) -> Array:
     return pal.mood(pal.HAIR[f["hair_colour"]], f["palette"])
 
@@ -67,7 +72,15 @@ def add_back(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tupl
     volumes: tuple[tuple[str, float, int, tuple[Any, ...], float, float, Array], ...] = (
         # style, darkening, shape, parameters, height V and depth W of the centre, whether a hat leaves it
         ("bob", 0.16, dl.ELLIPSE, (1.25 * w, 1.1 * h, 0.6), -0.06, -0.28, np.ones_like(pressed)),
-        ("long", 0.16, dl.TRAPEZOID, (1.12 * w, 1.36 * w, 1.3 * h, 0.75 * w), 0.1, -0.28, np.ones_like(pressed)),
+        (
+            "long",
+            0.16,
+            dl.TRAPEZOID,
+            (1.12 * w, 1.36 * w, 1.3 * h, 0.75 * w),
+            0.1,
+            -0.28,
+            np.ones_like(pressed),
+        ),
         ("curly", 0.12, dl.LOBES, (1.3 * w, 1.1 * h, 0.06, 16.0, 0.0), -0.22, -0.3, np.ones_like(pressed)),
         ("spiky", 0.06, dl.LOBES, (1.14 * w, 0.96 * h, 0.15, 16.0, 1.0), -0.34, -0.2, ~pressed),
         ("bun", 0.0, dl.ELLIPSE, (0.3 * w, 0.24 * h, 0.2), -1.2, -0.25, ~pressed),
@@ -102,7 +115,7 @@ def add_cap(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tuple
         "colour": colour,
         "light": light,
         # long hair is one mass with what falls behind the head, and a bold line between them would make it a hood
-        "line": np.where(style_is(f, *CURTAIN_STYLES), 0.45, 1.0) * layout.line,
+        "line": np.where(over_ears(f), 0.45, 1.0) * layout.line,
         "line_colour": pal.darker(colour, 0.5),
         "klass": dl.HAIR,
         "on_surface": True,
@@ -111,7 +124,7 @@ def add_cap(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tuple
     draw.add(
         dl.SHELL,
         tuple(curtains.T),
-        opacity=np.where(style_is(f, *CURTAIN_STYLES), 1.0, 0.0),
+        opacity=np.where(over_ears(f), 1.0, 0.0),
         **common,
     )
     cap = draw.add(dl.SHELL, tuple(caps.T), opacity=np.where(style_is(f, "buzz"), 0.85, 1.0), **common)

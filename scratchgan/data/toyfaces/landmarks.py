@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchgan.data.toyfaces import drawlist as dl
-from scratchgan.data.toyfaces.face import Layout
+from scratchgan.data.toyfaces.face import PUPIL_BELOW, Layout
 from scratchgan.data.toyfaces.head import Head, sin_cos
 
 LANDMARKS: Final = (
@@ -34,15 +34,19 @@ COVERS: Final = (dl.HAIR, dl.GLASSES, dl.HAT, dl.BEARD, dl.KEEP)
 
 
 def landmark_points(head: Head, layout: Layout) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return (N, 32, 2) float32 places on the screen (-1 to 1) and (N, 32) whether each faces the viewer."""
-    points = [_jaw(angle) for angle in reversed(JAW_ANGLES)]
+    """Return (N, 32, 2) float32 places on the screen (-1 to 1) and (N, 32) whether each could be seen.
+
+    A landmark can't be seen on the far side of the head, nor a pupil behind its lid; what else may cover it shows
+    only in the mask.
+    """
     drawn: list[tuple[Any, Any, float]] = []
     for side, x in enumerate(layout.eye_x):
         outward = 1 if side else -1
-        w = layout.brow_half_width
-        drawn += [
-            (x + outward * w * k, layout.brow_y + layout.brow_curve * (w * k) ** 2, 1.0) for k in (1, 0, -1)
-        ]
+        lean = -outward * layout.brow_lean
+        for k in (1, 0, -1):  # outer end, middle, inner end
+            along = outward * k * layout.brow_half_width
+            below = layout.brow_curve * along * along
+            drawn.append((x + along - lean * below, layout.brow_y + lean * along + below, 1.0))
     for side, x in enumerate(layout.eye_x):
         outward = 1 if side else -1
         w, tilt, y = layout.eye_half_width, layout.eye_tilt, layout.eye_y
@@ -54,21 +58,25 @@ def landmark_points(head: Head, layout: Layout) -> tuple[NDArray[np.float32], ND
             (x - outward * w, y + tilt * w, 1.0),
             (x - lean * fall, y + fall, 1.0),
         ]
-    drawn += [(x + layout.gaze[0], layout.eye_y + layout.gaze[1] + 0.01, 1.0) for x in layout.eye_x]
+    drawn += [(x + layout.gaze[0], layout.eye_y + layout.gaze[1] + PUPIL_BELOW, 1.0) for x in layout.eye_x]
     drawn += [(0.0, layout.eye_y, 1.0), (0.0, layout.nose_y, 1.16)]
     drawn += [(0.0, layout.nose_y + 0.055 * layout.nose_size, 1.1)]
-    y, w, hang = layout.mouth_y, layout.mouth_half_width, layout.mouth_hang
-    drawn += [(-w, y + hang, 1.0), (w, y + hang, 1.0)]
+    mouth, w, hang = layout.mouth_y, layout.mouth_half_width, layout.mouth_hang
+    drawn += [(-w, mouth + hang, 1.0), (w, mouth + hang, 1.0)]
     lip = 0.026 + 0.6 * layout.line
-    drawn += [(0.0, y - lip, 1.0), (0.0, y + np.maximum(layout.mouth_fall, lip), 1.0)]
-    drawn += [(0.0, y, 1.0), (0.0, y + layout.mouth_fall, 1.0)]
+    drawn += [(0.0, mouth - lip, 1.0), (0.0, mouth + np.maximum(layout.mouth_fall, lip), 1.0)]
+    drawn += [(0.0, mouth, 1.0), (0.0, mouth + layout.mouth_fall, 1.0)]
+    points: list[tuple[Any, Any, Any]] = [_jaw(angle) for angle in reversed(JAW_ANGLES)]
     points += [head.on_face(x, y, lift) for x, y, lift in drawn]
     xs, ys, front = [], [], []
     for u, v, w in points:
-        x, y, _ = head.place(u, v, w)
-        xs.append(x)
-        ys.append(y)
+        screen_x, screen_y, _ = head.place(u, v, w)
+        xs.append(screen_x)
+        ys.append(screen_y)
         front.append(head.view(u, v, w)[2] > 0)
+    down = layout.gaze[1] + PUPIL_BELOW
+    for side, name in enumerate(("pupil_left", "pupil_right")):
+        front[LANDMARKS.index(name)] &= (down > -layout.eye_rise[side]) & (down < layout.eye_fall[side])
     return np.stack([np.stack(xs, 1), np.stack(ys, 1)], axis=2).astype(np.float32), np.stack(front, axis=1)
 
 

@@ -34,12 +34,12 @@ def _exact(function: Callable[..., Any]) -> Any:
     """Compile without fast-math, into the folder where all compiled kernels are kept."""
     folder = jit.cache_folder()
     keep = os.access(folder, os.W_OK)
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(folder) if keep else before
+    before = config.CACHE_DIR  # type: ignore[attr-defined]
+    config.CACHE_DIR = str(folder) if keep else before  # type: ignore[attr-defined]
     try:
         return numba.njit(cache=keep, error_model="numpy", nogil=True)(function)
     finally:
-        config.CACHE_DIR = before
+        config.CACHE_DIR = before  # type: ignore[attr-defined]
 
 
 # Constants of columns as plain integers, which Numba freezes into the code.
@@ -63,7 +63,7 @@ TINY, FAR, EDGE = F(1e-9), F(9), F(1.2)
 
 
 @_exact
-def _face_point(head, x, y, grow):  # type: ignore[no-untyped-def]
+def _face_point(head, x, y, grow):
     """Invert ``Head.outline`` and ``Head.view`` for one sample.
 
     Returns U, V, W in the head frame, w in the view frame, and the radius r (1 on the outline) of the head grown
@@ -88,7 +88,7 @@ def _face_point(head, x, y, grow):  # type: ignore[no-untyped-def]
 
 
 @_exact
-def _scalars(head):  # type: ignore[no-untyped-def]
+def _scalars(head):
     """Return a head's record as a tuple: the compiler keeps it in registers, but would reload an array's items."""
     return (
         head[0], head[1], head[2], head[3], head[4], head[5], head[6], head[7], head[8],
@@ -97,7 +97,7 @@ def _scalars(head):  # type: ignore[no-untyped-def]
 
 
 @_exact
-def _shell_row(p, head, xs, y, out):  # type: ignore[no-untyped-def]
+def _shell_row(p, head, xs, y, out):
     """SHELL: the head grown by p[0] and cut along a curve on its surface. Kept is where
 
     g = p[1] V + p[2] W + p[3] U + p[4] |U| + p[5] zigzag(p[6] U) - p[7] <= 0
@@ -114,7 +114,7 @@ def _shell_row(p, head, xs, y, out):  # type: ignore[no-untyped-def]
 
 
 @_exact
-def _distance_row(shape, p, xs, ys, out):  # type: ignore[no-untyped-def]
+def _distance_row(shape, p, xs, ys, out):
     """Write the distances of the local points (xs, ys) to a shape; p holds its parameters."""
     n = xs.size
     p0, p1, p2, p3, p4 = p[0], p[1], p[2], p[3], p[4]
@@ -179,9 +179,7 @@ def _distance_row(shape, p, xs, ys, out):  # type: ignore[no-untyped-def]
         for i in range(n):
             row = np.floor(ys[i] / p0 + HALF)
             y = ys[i] - p0 * row
-            x = xs[i] + HALF * p0 * (
-                row - TWO * np.floor(HALF * row)
-            )  # every other row moves half a period
+            x = xs[i] + HALF * p0 * (row - TWO * np.floor(HALF * row))  # every other row moves half a period
             x = x - p0 * np.floor(x / p0 + HALF)
             out[i] = np.sqrt(x * x + y * y) - p1
     elif shape == RINGS:
@@ -191,7 +189,7 @@ def _distance_row(shape, p, xs, ys, out):  # type: ignore[no-untyped-def]
 
 
 @_exact
-def _slot_row(record, slot, head, xs, y, face_x, face_y, local_x, local_y, out):  # type: ignore[no-untyped-def]
+def _slot_row(record, slot, head, xs, y, face_x, face_y, local_x, local_y, out):
     """Write a slot's distances along one row of samples, in screen units."""
     params = record[P0 : P0 + 8]
     if slot[SHAPE] == SHELL:
@@ -214,13 +212,13 @@ def _slot_row(record, slot, head, xs, y, face_x, face_y, local_x, local_y, out):
 
 
 @_exact
-def _first(edge, samples):  # type: ignore[no-untyped-def]
+def _first(edge, samples):
     """Return the first sample at or after a screen coordinate."""
     return min(max(int((edge + ONE) * HALF * F(samples)), 0), samples)
 
 
 @_exact
-def _smallest(row):  # type: ignore[no-untyped-def]
+def _smallest(row):
     nearest = FAR
     for i in range(row.size):
         nearest = min(nearest, row[i])
@@ -228,14 +226,14 @@ def _smallest(row):  # type: ignore[no-untyped-def]
 
 
 @_exact
-def _blend_channel(cover, ink, light, fill, line, out):  # type: ignore[no-untyped-def]
+def _blend_channel(cover, ink, light, fill, line, out):
     for i in range(out.size):
         lit = fill * light[i]
         out[i] += cover[i] * (lit + ink[i] * (line - lit) - out[i])
 
 
 @_exact
-def _paint(records, slots, head, samples, colour, alpha, depth, klass, face):  # type: ignore[no-untyped-def]
+def _paint(records, slots, head, samples, colour, alpha, depth, klass, face):
     """Paint one face's slots, in order, onto its samples (arrays (samples, samples), colour (3, ...)).
 
     Each loop stands alone and touches few arrays: otherwise the compiler, which must allow for arrays that
@@ -298,16 +296,17 @@ def _paint(records, slots, head, samples, colour, alpha, depth, klass, face):  #
                 for i in range(row.size):
                     if cover[i] >= HALF:
                         k_row[i] = klass_here
-                        d_row[i] = base * surface[i] + lift
+                        # what is painted over something else is not behind it
+                        d_row[i] = max(d_row[i], base * surface[i] + lift)
 
 
 @_exact
-def _byte(value):  # type: ignore[no-untyped-def]
+def _byte(value):
     return np.uint8(min(max(value, ZERO), ONE) * FULL + HALF)
 
 
 @_exact
-def _resolve(k, grain, paper, colour, alpha, depth, klass, image, alpha_out, mask, depth_out):  # type: ignore[no-untyped-def]
+def _resolve(k, grain, paper, colour, alpha, depth, klass, image, alpha_out, mask, depth_out):
     """Average k x k samples into each pixel; the mask takes their commonest class, and depth is its mean."""
     size = mask.shape[0]
     share = ONE / F(k * k)
@@ -343,7 +342,7 @@ def _resolve(k, grain, paper, colour, alpha, depth, klass, image, alpha_out, mas
 
 
 @_exact
-def paint(records, slots, heads, paper, k, points, image, alpha, mask, depth, under):  # type: ignore[no-untyped-def]
+def paint(records, slots, heads, paper, k, points, image, alpha, mask, depth, under):
     """Paint a batch, on the calling thread and without Python's lock; no face depends on another.
 
     Args:
@@ -362,10 +361,12 @@ def paint(records, slots, heads, paper, k, points, image, alpha, mask, depth, un
     for n in range(records.shape[0]):
         colour[:] = ZERO
         covered[:] = ZERO
-        deep[:] = ZERO
+        deep[:] = -FAR
         klass[:] = 0
         _paint(records[n], slots, heads[n], samples, colour, covered, deep, klass, face)
-        _resolve(k, heads[n, GRAIN], paper, colour, covered, deep, klass, image[n], alpha[n], mask[n], depth[n])
+        _resolve(
+            k, heads[n, GRAIN], paper, colour, covered, deep, klass, image[n], alpha[n], mask[n], depth[n]
+        )
         for m in range(points.shape[1]):
             x = int(np.floor((points[n, m, 0] + ONE) * HALF * F(samples)))
             y = int(np.floor((points[n, m, 1] + ONE) * HALF * F(samples)))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scratchgan.data.dataset import DataError
-from scratchgan.data.toyfaces.factors import FACTORS, TABLE, Factors, concatenate, validate
+from scratchgan.data.toyfaces.factors import TABLE, Factors, concatenate, validate
 from scratchgan.data.toyfaces.renderer import render
 
 
@@ -39,7 +39,9 @@ def sweep(name: str, columns: int, base: Mapping[str, ArrayLike] | None = None) 
         raise DataError(f"toyfaces: no factor is named {name!r}; there are: {', '.join(TABLE)}")
     row = TABLE[name]
     values: NDArray[np.float64] | NDArray[np.int64] = (
-        np.arange(columns) % len(row.categories) if row.categories else np.linspace(row.low, row.high, columns)
+        np.arange(columns) % len(row.categories)
+        if row.categories
+        else np.linspace(row.low, row.high, columns)
     )
     shown: dict[str, ArrayLike] = dict(base or {})
     presence = f"{name}_present"
@@ -50,7 +52,7 @@ def sweep(name: str, columns: int, base: Mapping[str, ArrayLike] | None = None) 
 
 
 def factor_sheet(
-    names: Sequence[str] = tuple(factor.name for factor in FACTORS),
+    names: Sequence[str] = tuple(TABLE),
     columns: int = 8,
     size: int = 64,
     base: Mapping[str, ArrayLike] | None = None,

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchgan.data.dataset import DataError
-from scratchgan.data.toyfaces.factors import TABLE, Factors, identity_factors, sample_factors, uniform, validate
+from scratchgan.data.toyfaces.factors import (
+    TABLE,
+    Factors,
+    identity_factors,
+    sample_factors,
+    uniform,
+    validate,
+)
 
 MOTIONS: Final = ("talk", "blink", "nod")
 FRAMES_A_SECOND: Final = 25
