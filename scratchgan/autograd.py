@@ -84,13 +84,13 @@ class Function:
         tensors = tuple([x if isinstance(x, Tensor) else as_tensor(x) for x in inputs])
         arrays = [t.data for t in tensors]
         result = self.forward(*arrays)
-        several = type(result) is tuple
-        outputs = tuple([frozen(y, arrays) for y in (result if several else (result,))])
-        node = None
-        if _recording.get() and any([t.requires_grad for t in tensors]):
-            node = Node(self, tensors, outputs, several)
-        made = tuple([Tensor._made_by(node, i, y) for i, y in enumerate(outputs)])
-        return made if several else made[0]
+        recorded = _recording.get() and any([t.requires_grad for t in tensors])
+        if type(result) is tuple:
+            outputs = tuple([frozen(y, arrays) for y in result])
+            node = Node(self, tensors, outputs, several=True) if recorded else None
+            return tuple([Tensor._made_by(node, i, y) for i, y in enumerate(outputs)])
+        y = frozen(result, arrays)
+        return Tensor._made_by(Node(self, tensors, (y,)) if recorded else None, 0, y)
 
 
 class Node:
@@ -111,7 +111,9 @@ class Node:
         "several",
     )  # fmt: skip
 
-    def __init__(self, function: Function, tensors: tuple[Tensor, ...], outputs: tuple[Array, ...], several: bool):
+    def __init__(
+        self, function: Function, tensors: tuple[Tensor, ...], outputs: tuple[Array, ...], several: bool = False
+    ):
         self.function = function
         self.order = next(_clock)
         self.several = several
@@ -162,13 +164,13 @@ class Node:
             if array is None:
                 xs.append(None)
                 continue
-            if fingerprint(array) != self.fingerprints[i]:
+            if self.fingerprints[i] is not None and self.fingerprints[i] != fingerprint(array):
                 raise AutogradError(
                     f"{self.name}, applied at {self.where}, saved its input {i} {array.shape} for the gradient, and "
                     "the array was changed in place since: compute the gradient before that, or change a copy"
                 )
             if not live or edge is None:
-                xs.append(Tensor(array))
+                xs.append(Tensor._made_by(None, 0, array))
             elif isinstance(edge[0], Node):
                 xs.append(Tensor._made_by(edge[0], edge[1], array))
             elif edge[0].data is array:
@@ -180,7 +182,7 @@ class Node:
                 )
         ys: list[Tensor | None] = [None] * len(self.outputs)
         if self.function.saves_output:
-            ys = [Tensor._made_by(self, i, y) if live else Tensor(y) for i, y in enumerate(self.outputs)]
+            ys = [Tensor._made_by(self if live else None, i, y) for i, y in enumerate(self.outputs)]
         return (tuple(ys) if self.several else ys[0]), xs
 
     def backward(self, needs: tuple[bool, ...], gys: list[Tensor | None], live: bool) -> Sequence[Tensor | None]:
