@@ -57,7 +57,9 @@ class Optimizer:
             raise ValueError(f"{kind}: a parameter, or a name, is given twice")
         self.names = [name for name, _ in named]
         self.parameters = [parameter for _, parameter in named]
-        self._arrays = {slot: [p.namespace.zeros_like(p.data) for p in self.parameters] for slot in self.slots}
+        self._arrays = {
+            slot: [p.namespace.zeros_like(p.data, order="C") for p in self.parameters] for slot in self.slots
+        }
         self._steps = [0] * len(named)
         self._check_hyperparameters()
 
@@ -134,7 +136,9 @@ class Optimizer:
             state["arrays"],
         )
         for key, (slot, i) in homes.items():
-            self._arrays[slot][i] = to_device(np.array(state["arrays"][key]), device_of(self.parameters[i].data))
+            self._arrays[slot][i] = to_device(
+                np.array(state["arrays"][key], order="C"), device_of(self.parameters[i].data)
+            )
         self._steps = [int(n) for n in steps]
         for name in self.hyperparameters:
             value = numbers[name]

@@ -23,7 +23,7 @@ def _assign(parameter: Parameter, values: np.ndarray) -> Parameter:
             f"init: expected a Parameter, got a {type(parameter).__name__}; "
             "initialise a weight before spectral_norm() replaces it"
         )
-    parameter.data = to_device(values.astype(parameter.dtype), device_of(parameter.data))
+    parameter.data = to_device(values.astype(parameter.dtype, order="C"), device_of(parameter.data))
     return parameter
 
 

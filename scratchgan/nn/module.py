@@ -257,7 +257,7 @@ class Module:
             elif array.dtype.kind != old.dtype.kind:
                 faults.append(f"dtype: {key} is {old.dtype} here and {array.dtype} in the state dict")
             else:
-                loaded[key] = to_device(np.array(array, old.dtype), device_of(old))
+                loaded[key] = to_device(np.array(array, old.dtype, order="C"), device_of(old))
         if faults:
             raise ValueError(
                 f"load_state_dict: the state does not fit {type(self).__name__}:\n  " + "\n  ".join(faults)
