@@ -16,30 +16,32 @@ def batch_norm(x, weight, bias, eps, y, mean, invstd):
     for c in prange(channels):
         # Each plane has its mean subtracted before it is squared, while it is still in the cache; planes are
         # joined by T. Chan, G. Golub and R. LeVeque, "Updating formulae and a pairwise algorithm for computing
-        # sample variances", 1979, equation 2.1.
+        # sample variances", 1979, equation 2.1. All means are relative to the channel's first value, so that
+        # rounding them costs nothing where the mean is large and the spread small.
+        pivot = float(x[0, c, 0])
         count, centre, squares = 0.0, 0.0, 0.0
         for n in range(batch):
             total = 0.0
             for i in range(size):
-                total += x[n, c, i]
+                total += x[n, c, i] - pivot
             plane = total / size
             total = 0.0
             for i in range(size):
-                d = x[n, c, i] - plane
+                d = (x[n, c, i] - pivot) - plane
                 total += d * d
             d = plane - centre
             centre += d * size / (count + size)
             squares += total + d * d * count * size / (count + size)
             count += size
         inverse = 1 / math.sqrt(squares / count + eps)
-        mean[c] = centre
+        mean[c] = pivot + centre
         invstd[c] = inverse
         # x - mean first: the difference is exact where x is near the mean, and nothing cancels afterwards. What
         # rounding the mean to x's dtype takes away goes into the shift.
         middle = mean[c]
         factor = weight[c] * inverse
         scale = x.dtype.type(factor)
-        shift = x.dtype.type(bias[c] - (centre - middle) * factor)
+        shift = x.dtype.type(bias[c] - (pivot - middle + centre) * factor)
         for n in range(batch):
             for i in range(size):
                 y[n, c, i] = (x[n, c, i] - middle) * scale + shift
@@ -66,10 +68,10 @@ def batch_norm_grad(gy, x, weight, mean, invstd, gx, gweight, gbias):
         count = batch * size
         scale = x.dtype.type(weight[c] * inverse)
         slope = x.dtype.type(-weight[c] * inverse * inverse * inverse * sum_product / count)
-        shift = x.dtype.type(-weight[c] * inverse * sum_gy / count)
+        average = x.dtype.type(sum_gy / count)
         for n in range(batch):
             for i in range(size):
-                gx[n, c, i] = scale * gy[n, c, i] + (slope * (x[n, c, i] - middle) + shift)
+                gx[n, c, i] = scale * (gy[n, c, i] - average) + slope * (x[n, c, i] - middle)
 
 
 @kernel(parallel=True)
