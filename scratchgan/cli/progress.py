@@ -41,7 +41,7 @@ class _Speed:
         while len(self._seen) > 2 and self._seen[1][0] < now - _SPEED_WINDOW:
             self._seen.popleft()
         then, first = self._seen[0]
-        return (step - first) / (now - then) if now > then else None
+        return (step - first) / (now - then) if step > first else None
 
     def restart(self) -> None:
         """Forget the steps so far: what came between the last one and the next was no training."""
@@ -144,7 +144,8 @@ def _summary(metrics: Mapping[str, Any]) -> str:
 
 
 def _rate(speed: float, batch: int, steps_left: int) -> str:
-    return f"{speed * batch:,.0f} images/s  {duration(steps_left / speed)} left" if speed > 0 else ""
+    left = f"  {duration(steps_left / speed)} left" if steps_left else ""
+    return f"{speed * batch:,.0f} images/s{left}"
 
 
 def duration(seconds: float) -> str:

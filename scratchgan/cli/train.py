@@ -174,13 +174,13 @@ def _train(trainer: Trainer, quiet: bool) -> int:
 
 def _introduction(trainer: Trainer) -> str:
     channels, height, width = trainer.dataset.shape
-    weights = [
-        sum(parameter.size for parameter in network.parameters()) / 1e6
+    g, d = (
+        sum(parameter.size for parameter in network.parameters())
         for network in (trainer.game.generator, trainer.game.discriminator)
-    ]
+    )
     return (
         f"{trainer.dataset.name}: {len(trainer.dataset):,} images, {channels} x {height} x {width}; "
-        f"weights: G {weights[0]:.2f} million, D {weights[1]:.2f} million; run: {trainer.out}"
+        f"G has {g:,} weights, D {d:,}; run {trainer.out}"
     )
 
 

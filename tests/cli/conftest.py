@@ -1,0 +1,102 @@
+"""Small data, a small finished run, and two ways to run the command line: in this process and in one of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from scratchgan.cli import main
+
+#: Settings with which a run of a few steps takes a fraction of a second.
+TINY = ("--batch", "8", "--steps", "6", "--set", "width=4", "--set", "latent=8",
+        "--set", "checkpoint_every=2", "--set", "sample_every=3")  # fmt: skip
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def scratchgan(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Run a command line in this process."""
+
+    def run(*arguments: object) -> Result:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Result(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def failing(scratchgan: Callable[..., Result]) -> Callable[..., str]:
+    """Run a command line that must fail with this exit code and one line on stderr; returns that line."""
+
+    def run(code: int, *arguments: object) -> str:
+        result = scratchgan(*arguments)
+        assert result.code == code, result
+        assert result.err.count("\n") == 1, result.err
+        assert result.out == ""
+        return result.err
+
+    return run
+
+
+def subprocess_arguments(*arguments: object) -> list[str]:
+    """The command line of another process."""
+    return [sys.executable, "-m", "scratchgan", *map(str, arguments)]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64 grey images of 16 x 16 pixels."""
+    path = tmp_path_factory.mktemp("data") / "squares.npz"
+    random = np.random.default_rng(0)
+    images = np.zeros((64, 16, 16, 1), np.uint8)
+    for image, (top, left, size) in zip(images, random.integers(2, 8, (64, 3)), strict=True):
+        image[top : top + size, left : left + size] = 255
+    np.savez(path, images=images)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 6 steps, in a process of its own; tests only read it."""
+    out = tmp_path_factory.mktemp("runs") / "finished"
+    command = subprocess_arguments("train", "--data", data, "--out", out, *TINY)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (out / "stdout.txt").write_text(done.stdout)
+    (out / "stderr.txt").write_text(done.stderr)
+    return out
+
+
+@pytest.fixture
+def isolated(tmp_path: Path) -> Callable[[str], Result]:
+    """Run shell lines in a mount namespace, in which an unprivileged user too may mount a small or read-only disk.
+
+    ``$PYTHON`` is the interpreter. Skips where the system does not allow such namespaces.
+    """
+    namespace = ["unshare", "--mount", "--map-root-user", "bash", "-ec"]
+    try:
+        allowed = subprocess.run([*namespace, "mount -t tmpfs none /mnt"], capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("needs Linux's `unshare` to mount a small disk")
+    if allowed.returncode:
+        pytest.skip(f"may not mount a small disk here: {allowed.stderr.strip()}")
+
+    def run(script: str) -> Result:
+        environment = os.environ | {"PYTHON": sys.executable}
+        done = subprocess.run(
+            [*namespace, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return run
