@@ -1,0 +1,140 @@
+"""How good are the generated garments? ``python -m benchmarks.fashion_quality [RUN] [--pytorch]``.
+
+A classifier, trained on the real training images, judges 2,000 generated ones: how many there are of each class, and
+how far their features are from those of the real test images (Frechet distance). The floor is that distance for 2,000
+real images of the training set.
+
+RUN is the folder of a run of ``scratchgan train --data fashion-mnist``. With --pytorch, PyTorch then trains the same
+networks from the same initial values, on the same images, with the same optimiser and moving average, for as many
+steps, and is judged too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchgan.data import Dataset, Loader, open_dataset
+from scratchgan.metrics import Classifier, frechet_distance, train_classifier
+from scratchgan.models.gan import Discriminator, Generator
+from scratchgan.nn import Module
+from scratchgan.train import load_run
+from scratchgan.train.config import TrainConfig
+
+COUNT = 2000
+
+
+def judge(classifier: Classifier, images: np.ndarray, real_features: np.ndarray) -> dict[str, Any]:
+    """Return the Frechet distance of images (N,C,H,W) in [-1, 1] to real features, and the share of each class."""
+    classes = np.bincount(classifier.predict(images), minlength=classifier.head.weight.shape[0])
+    return {
+        "frechet": frechet_distance(classifier.features(images), real_features),
+        "shares": (classes / len(images)).round(4).tolist(),
+    }
+
+
+def sample_run(run: Path) -> np.ndarray:
+    images = load_run(run).sample(COUNT, seed=1)
+    return images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+
+
+def as_pytorch(torch: Any, module: Module) -> Any:
+    """Return a PyTorch Sequential of the same layers, with the same values."""
+    nn = torch.nn
+    layers = []
+    for layer in [child for _, child in module.named_children()]:
+        kind = type(layer).__name__
+        if kind == "Identity":  # what Upsample leaves behind where it is fused into the next convolution
+            layers.append(nn.Upsample(scale_factor=2))
+        elif kind == "Linear":
+            layers.append(nn.Linear(layer.weight.shape[1], layer.weight.shape[0]))
+        elif kind in ("Conv2d", "UpsampleConv2d"):
+            out, into, k, _ = layer.weight.shape
+            stride = layer.stride if kind == "Conv2d" else 1
+            layers.append(nn.Conv2d(into, out, k, stride, layer.padding))
+        elif kind == "BatchNorm2d":
+            layers.append(nn.BatchNorm2d(layer.num_features))
+        elif kind == "LeakyReLU":
+            layers.append(nn.LeakyReLU(0.2))
+        elif kind == "Unflatten":
+            layers.append(nn.Unflatten(1, layer.unflattened_size))
+        else:
+            layers.append(getattr(nn, kind)())
+    twin = nn.Sequential(*layers)
+    twin.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in module.state_dict().items()})
+    return twin
+
+
+def sample_pytorch(torch: Any, config: TrainConfig, dataset: Dataset) -> np.ndarray:
+    """Train the run's networks in PyTorch, as its config says, and return generated images."""
+    assert config.size is not None
+    assert config.channels is not None
+    init_g, init_d, *_ = [np.random.default_rng(seed) for seed in np.random.SeedSequence(config.seed).spawn(5)]
+    g = as_pytorch(torch, Generator(config.size, config.channels, config.latent, config.width, generator=init_g))
+    d = as_pytorch(torch, Discriminator(config.size, config.channels, config.width, config.d_norm, generator=init_d))
+    average = {name: value.clone() for name, value in g.state_dict().items()}
+    g_adam = torch.optim.Adam(g.parameters(), config.lr_g, config.betas)
+    d_adam = torch.optim.Adam(d.parameters(), config.lr_d, config.betas)
+    loader, bce = Loader(dataset, config.batch, seed=config.seed), torch.nn.functional.binary_cross_entropy_with_logits
+    one, zero = torch.ones(config.batch, 1), torch.zeros(config.batch, 1)
+    torch.manual_seed(config.seed)
+    start = time.perf_counter()
+    for step in range(config.steps):
+        real = torch.from_numpy(next(loader)[1])
+        fake = g(torch.randn(config.batch, config.latent))
+        d_adam.zero_grad()
+        (bce(d(real), one) + bce(d(fake.detach()), zero)).backward()
+        d_adam.step()
+        g_adam.zero_grad()
+        bce(d(fake), one).backward()
+        g_adam.step()
+        decay = min(config.ema_decay, (1 + step) / (10 + step))
+        for name, value in g.state_dict().items():
+            if value.dtype.is_floating_point and "running" not in name:
+                average[name].lerp_(value, 1 - decay)
+            else:
+                average[name].copy_(value)
+    print(f"PyTorch: {config.steps} steps in {time.perf_counter() - start:.0f} s")
+    g.load_state_dict(average)
+    with torch.no_grad():
+        return g.eval()(torch.randn(COUNT, config.latent)).numpy()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("run", nargs="?", type=Path, help="the folder of a run; without it, the judge alone")
+    parser.add_argument("--pytorch", action="store_true", help="train the same networks in PyTorch and judge them too")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args()
+    train, test = (open_dataset("fashion-mnist", split=split) for split in ("train", "test"))
+    classifier = train_classifier(train)
+    test_images = test.images(np.arange(len(test)))
+    accuracy = (classifier.predict(test_images) == test.labels).mean()
+    print(f"judge: {accuracy:.2%} of the test images classified correctly")
+    real = classifier.features(test_images)
+    chosen = np.random.default_rng(0).permutation(len(train))[:COUNT]
+    figures = {"real training images (the floor)": judge(classifier, train.images(chosen), real)}
+    if options.run:
+        run = load_run(options.run)
+        figures[f"scratchgan, {run.step} steps"] = judge(classifier, sample_run(options.run), real)
+        if options.pytorch:
+            import torch
+
+            images = sample_pytorch(torch, run.config, train)
+            figures[f"PyTorch, {run.config.steps} steps"] = judge(classifier, images, real)
+    floor = next(iter(figures.values()))["frechet"]
+    print(f"\n{COUNT} images each; Frechet distance to the {len(test):,} test images; share of each class in %")
+    for who, figure in figures.items():
+        shares = " ".join(f"{share * 100:5.1f}" for share in figure["shares"])
+        print(f"{who:34} {figure['frechet']:9.3f} ({figure['frechet'] / floor:6.1f} x floor)   {shares}")
+    if options.json:
+        options.json.write_text(json.dumps({"accuracy": float(accuracy), "judged": figures}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
