@@ -150,7 +150,9 @@ class _KernelCache(FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             result = super().load_overload(sig, target_context)
-        except Exception:  # a damaged file can raise anything; compiling again replaces it
+        except Exception:  # a damaged file can raise anything
+            with contextlib.suppress(OSError):
+                self.flush()  # an index that cannot be read could not be added to either
             return None
         # Two processes that save different argument types at once can leave the index naming one and the
         # data file holding the other. Numba would run that machine code on the wrong types.

@@ -108,8 +108,8 @@ def channel_sum(gy: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
     (gy,) = arrays("channel_sum", gy=gy)
     _check_batch("channel_sum", gy, "gy")
     result = output("channel_sum", out, (gy.shape[1],), (gy,))
-    if gy.size == 0:
-        result[...] = 0
+    if gy.size == 0 or gy.ndim == 2:  # NumPy adds N,C row by row, which is the order of its memory
+        result[...] = gy.sum(axis=(0, *range(2, gy.ndim)), dtype=np.float64)
         return result
     from ..jit import launch
     from . import cpu

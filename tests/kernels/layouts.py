@@ -55,3 +55,8 @@ def _bits(result: object) -> list[bytes]:
 def integers(seed: int, shape: tuple[int, ...], dtype: type, largest: int = 8) -> np.ndarray:
     """Return small integers: sums and products of them are exact, so any order of summation gives the same bits."""
     return np.random.default_rng(seed).integers(-largest, largest + 1, shape).astype(dtype)
+
+
+def eps(dtype: type | np.dtype) -> float:
+    """Return the distance from 1 to the next larger number of ``dtype``."""
+    return float(np.finfo(dtype).eps)

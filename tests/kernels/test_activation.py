@@ -15,7 +15,7 @@ VALUES = [-np.inf, -3.5, -1e-42, -0.0, 0.0, 1e-42, 2.0, np.inf, np.nan]
 @dtypes
 @slopes
 def test_every_kind_of_value(slope: float, dtype: type) -> None:
-    x = np.array(VALUES, dtype)
+    x: np.ndarray = np.array(VALUES, dtype)
     y = kernels.leaky_relu(x, slope)
     assert y.dtype == dtype
     np.testing.assert_array_equal(y, reference.leaky_relu(x, slope))
@@ -24,7 +24,7 @@ def test_every_kind_of_value(slope: float, dtype: type) -> None:
     gx = kernels.leaky_relu_grad(gy, x, slope)
     assert gx.dtype == dtype
     np.testing.assert_array_equal(gx, reference.leaky_relu_grad(gy, x, slope))
-    zero = np.zeros(1, dtype)
+    zero: np.ndarray = np.zeros(1, dtype)
     assert kernels.leaky_relu_grad(zero + 8, zero, slope) == 8 * dtype(slope)  # the subgradient at 0
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from layouts import LARGE, assert_any_layout, assert_same_bits, integers
+from layouts import LARGE, assert_any_layout, assert_same_bits, eps, integers
 
 from scratchgan import kernels
 from scratchgan.kernels.norm import reference
@@ -24,7 +24,7 @@ def problem(shape: tuple[int, ...], dtype: type) -> tuple[np.ndarray, ...]:
 def assert_close(actual: tuple[np.ndarray, ...], expected: tuple[np.ndarray, ...], ulp: float) -> None:
     for a, e in zip(actual, expected, strict=True):
         assert a.dtype == e.dtype
-        np.testing.assert_allclose(a, e, rtol=ulp * np.finfo(a.dtype).eps, atol=ulp * np.finfo(a.dtype).eps)
+        np.testing.assert_allclose(a, e, rtol=ulp * eps(a.dtype), atol=ulp * eps(a.dtype))
 
 
 @dtypes
@@ -45,10 +45,10 @@ def test_a_large_mean_costs_no_accuracy(dtype: type) -> None:
     offset = 1e4 if dtype is np.float32 else 1e9
     x = np.random.default_rng(2).standard_normal((8, 2, 31, 29)) + np.arange(8)[:, None, None, None]
     x = (x + offset).astype(dtype)
-    ones = np.ones(2, dtype)
+    ones: np.ndarray = np.ones(2, dtype)
     y, mean, invstd = kernels.batch_norm(x, ones, 0 * ones, EPS)
     centred = (x - np.asarray(offset, dtype)).astype(np.float64)  # exact
-    np.testing.assert_allclose(mean, (offset + centred.mean(axis=(0, 2, 3))), rtol=np.finfo(dtype).eps)
+    np.testing.assert_allclose(mean, (offset + centred.mean(axis=(0, 2, 3))), rtol=eps(dtype))
     variance = centred.var(axis=(0, 2, 3))
     tolerance = 1e-6 if dtype is np.float32 else 1e-13
     np.testing.assert_allclose(invstd, 1 / np.sqrt(variance + EPS), rtol=tolerance)
@@ -63,7 +63,7 @@ def test_the_gradient_ignores_what_the_output_ignores(dtype: type) -> None:
     _, mean, invstd = kernels.batch_norm(x, weight, bias, 0.0)
     gx, _, _ = kernels.batch_norm_grad(gy, x, weight, mean, invstd)
     scale = np.abs(gx).sum(axis=(0, 2, 3))
-    limit = 20 * np.finfo(dtype).eps * scale
+    limit = 20 * eps(dtype) * scale
     assert (np.abs(gx.astype(np.float64).sum(axis=(0, 2, 3))) < limit).all()
     assert (np.abs((gx * x).astype(np.float64).sum(axis=(0, 2, 3))) < 20 * limit).all()
 
@@ -109,7 +109,7 @@ def test_one_value_per_channel_becomes_the_bias(dtype: type) -> None:
 def test_memory(shape: tuple[int, ...]) -> None:
     gy, x, weight, bias = problem(shape, np.float32)
     _, mean, invstd = kernels.batch_norm(x, weight, bias, EPS)
-    assert_any_layout(lambda *arrays: kernels.batch_norm(*arrays, EPS), x, weight, bias)
+    assert_any_layout(lambda x, weight, bias: kernels.batch_norm(x, weight, bias, EPS), x, weight, bias)
     assert_any_layout(kernels.batch_norm_grad, gy, x, weight, mean, invstd)
     assert_any_layout(kernels.channel_sum, gy)
     out = np.full(3, np.nan, np.float32)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layouts import LARGE, layouts
+from layouts import LARGE, eps, layouts
 
 from scratchgan import kernels
 from scratchgan.kernels.optimizer import cpu, reference
@@ -36,10 +36,10 @@ def test_adam_over_20_steps(options: dict[str, Any], dtype: type) -> None:
         gradient[...] = generator.standard_normal(gradient.shape) * 10.0 ** generator.integers(-4, 2)
         expected = reference.adam_step(expected[0], gradient, *expected[1:], step=step, **options)
         kernels.adam_step(parameter, gradient, mean, square, step=step, **options)
-    eps = np.finfo(dtype).eps
-    np.testing.assert_allclose(square, expected[2], rtol=12 * eps)
-    np.testing.assert_allclose(mean, expected[1], rtol=12 * eps, atol=12 * eps * np.abs(expected[1]).max())
-    np.testing.assert_allclose(parameter, expected[0], rtol=12 * eps, atol=12 * eps)
+    ulp = eps(dtype)
+    np.testing.assert_allclose(square, expected[2], rtol=12 * ulp)
+    np.testing.assert_allclose(mean, expected[1], rtol=12 * ulp, atol=12 * ulp * np.abs(expected[1]).max())
+    np.testing.assert_allclose(parameter, expected[0], rtol=12 * ulp, atol=12 * ulp)
 
 
 def test_float32_averages_do_not_drift() -> None:
@@ -60,7 +60,7 @@ def test_moving_average(decay: float, dtype: type) -> None:
     for _ in range(20):
         expected = reference.ema_update(expected, parameter, decay)
         kernels.ema_update(average, parameter, decay)
-    np.testing.assert_allclose(average, expected, rtol=12 * np.finfo(dtype).eps, atol=12 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(average, expected, rtol=12 * eps(dtype), atol=12 * eps(dtype))
     if decay in (0, 1):
         np.testing.assert_array_equal(average, parameter if decay == 0 else start)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from layouts import LARGE, assert_any_layout, assert_same_bits, integers
+from layouts import LARGE, assert_any_layout, assert_same_bits, eps, integers
 
 from scratchgan import kernels
 from scratchgan.kernels.pool import reference
@@ -63,7 +63,7 @@ def test_average_pool(kernel, stride, padding, dilation, include, dtype) -> None
     x = integers(5, (2, 3, *HW), dtype)
     options = {"stride": stride, "padding": padding, "count_include_pad": include}
     y = kernels.avg_pool2d(x, kernel, **options)
-    tolerance = 8 * np.finfo(dtype).eps  # the sums are exact; the divisors need not be powers of two
+    tolerance = 8 * eps(dtype)  # the sums are exact; the divisors need not be powers of two
     expected = reference.avg_pool2d(x, kernel, stride, padding, include)
     assert y.dtype == expected.dtype
     np.testing.assert_allclose(y, expected, rtol=tolerance)

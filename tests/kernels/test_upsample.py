@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from layouts import LARGE, assert_any_layout, assert_same_bits, integers
+from layouts import LARGE, assert_any_layout, assert_same_bits, eps, integers
 
 from scratchgan import kernels
 from scratchgan.kernels.upsample import reference
@@ -20,7 +20,7 @@ def assert_close(actual: np.ndarray, expected: np.ndarray, exact: bool) -> None:
         np.testing.assert_array_equal(actual, expected)
     else:
         # up to 5 x 3 = 15 values of at most 8, and as many roundings of their sum
-        np.testing.assert_allclose(actual, expected, rtol=0, atol=15 * 15 * 8 / 2 * np.finfo(actual.dtype).eps)
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=15 * 15 * 8 / 2 * eps(actual.dtype))
 
 
 @dtypes
