@@ -10,7 +10,6 @@
 See docs/toyfaces.md for the factors. Importing this imports neither Numba nor Pillow.
 """
 
-from scratchgan.data.toyfaces.dataset import dataset
 from scratchgan.data.toyfaces.factors import (
     FACTORS,
     HELD_OUT_CELL,
@@ -28,6 +27,7 @@ from scratchgan.data.toyfaces.factors import (
 )
 from scratchgan.data.toyfaces.landmarks import LANDMARKS
 from scratchgan.data.toyfaces.renderer import CLASSES, MAX_SIZE, MIN_SIZE, RENDERER_VERSION, Rendered, render
+from scratchgan.data.toyfaces.training_set import dataset
 
 __all__ = [
     "CLASSES",

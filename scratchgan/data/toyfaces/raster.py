@@ -24,10 +24,13 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core import config
+from numpy.typing import NDArray
 
 from scratchgan.data.toyfaces import drawlist as dl
 from scratchgan.data.toyfaces import head as hd
 from scratchgan.kernels import jit
+
+Array = NDArray[Any]
 
 
 def _exact(function: Callable[..., Any]) -> Any:
@@ -260,7 +263,7 @@ def _paint(records, slots, head, samples, colour, alpha, depth, klass, face):
         if opacity <= ZERO or lo >= hi:
             continue
         local_x, local_y = buffers[0, lo:hi], buffers[1, lo:hi]
-        row, clip = buffers[2, lo:hi], buffers[3, lo:hi]
+        row, cut = buffers[2, lo:hi], buffers[3, lo:hi]
         cover, ink, light = buffers[4, lo:hi], buffers[5, lo:hi], buffers[6, lo:hi]
         x = xs[lo:hi]
         edge, line = ONE / (pitch + record[FEATHER]), record[LINE]
@@ -269,14 +272,15 @@ def _paint(records, slots, head, samples, colour, alpha, depth, klass, face):
         for j in range(_first(record[BOX0 + 1], samples), _first(record[BOX0 + 3] + pitch, samples)):
             y = xs[j]
             face_x, face_y = face[0, j, lo:hi], face[1, j, lo:hi]
-            _slot_row(record, slot, head, x, y, face_x, face_y, local_x, local_y, row)
+            row[:] = -FAR
+            part = s  # the slot, what it is cut to, what that is cut to
+            while part >= 0 and _smallest(row) * edge < HALF:
+                _slot_row(records[part], slots[part], head, x, y, face_x, face_y, local_x, local_y, cut)
+                for i in range(row.size):
+                    row[i] = max(row[i], cut[i])
+                part = slots[part, CLIP]
             if _smallest(row) * edge >= HALF:
                 continue
-            if slot[CLIP] >= 0:
-                c = slot[CLIP]
-                _slot_row(records[c], slots[c], head, x, y, face_x, face_y, local_x, local_y, clip)
-                for i in range(row.size):
-                    row[i] = max(row[i], clip[i])
             for i in range(row.size):
                 cover[i] = min(max(HALF - row[i] * edge, ZERO), ONE) * opacity
             for i in range(row.size):
@@ -307,7 +311,10 @@ def _byte(value):
 
 @_exact
 def _resolve(k, grain, paper, colour, alpha, depth, klass, image, alpha_out, mask, depth_out):
-    """Average k x k samples into each pixel; the mask takes their commonest class, and depth is its mean."""
+    """Average k x k samples into each pixel.
+
+    The mask is background where at least half of them are, else their commonest other class; depth is its mean.
+    """
     size = mask.shape[0]
     share = ONE / F(k * k)
     cells = F(GRAIN_CELLS) / F(size * k)
@@ -325,9 +332,11 @@ def _resolve(k, grain, paper, colour, alpha, depth, klass, image, alpha_out, mas
                     a += alpha[dj, di]
                     counts[klass[dj, di]] += 1
             best = 0
-            for c in range(1, N_CLASSES):
-                if counts[c] > counts[best]:
-                    best = c
+            if 2 * counts[0] < k * k:
+                best = 1
+                for c in range(2, N_CLASSES):
+                    if counts[c] > counts[best]:
+                        best = c
             total = ZERO
             for dj in range(j * k, j * k + k):
                 for di in range(i * k, i * k + k):
@@ -341,9 +350,20 @@ def _resolve(k, grain, paper, colour, alpha, depth, klass, image, alpha_out, mas
             depth_out[j, i] = total / F(counts[best])
 
 
-@_exact
-def paint(records, slots, heads, paper, k, points, image, alpha, mask, depth, under):
-    """Paint a batch, on the calling thread and without Python's lock; no face depends on another.
+def paint(
+    records: Array,
+    slots: Array,
+    heads: Array,
+    paper: Array,
+    k: int,
+    points: Array,
+    image: Array,
+    alpha: Array,
+    mask: Array,
+    depth: Array,
+    under: Array,
+) -> None:
+    """Paint a batch on the calling thread, the kernels without Python's lock; no face depends on another.
 
     Args:
         records, slots: the draw list; heads: (N, HEAD_RECORD) float32.
@@ -353,22 +373,16 @@ def paint(records, slots, heads, paper, k, points, image, alpha, mask, depth, un
         under: output (N, L) uint8, the class painted at each point; KEEP where it lies outside the frame.
     """
     samples = mask.shape[1] * k
-    colour = np.empty((3, samples, samples), np.float32)
-    covered = np.empty((samples, samples), np.float32)
-    deep = np.empty((samples, samples), np.float32)
+    colour, face = np.empty((2, 3, samples, samples), np.float32)
+    covered, deep = np.empty((2, samples, samples), np.float32)
     klass = np.empty((samples, samples), np.uint8)
-    face = np.empty((3, samples, samples), np.float32)
-    for n in range(records.shape[0]):
-        colour[:] = ZERO
-        covered[:] = ZERO
-        deep[:] = -FAR
-        klass[:] = 0
+    columns = np.floor((points + 1) * (0.5 * samples)).astype(np.int64)
+    inside = np.all((columns >= 0) & (columns < samples), axis=2)
+    columns[~inside] = 0
+    for n in range(len(records)):
+        colour[:], covered[:], deep[:], klass[:] = 0, 0, -FAR, 0
         _paint(records[n], slots, heads[n], samples, colour, covered, deep, klass, face)
         _resolve(
             k, heads[n, GRAIN], paper, colour, covered, deep, klass, image[n], alpha[n], mask[n], depth[n]
         )
-        for m in range(points.shape[1]):
-            x = int(np.floor((points[n, m, 0] + ONE) * HALF * F(samples)))
-            y = int(np.floor((points[n, m, 1] + ONE) * HALF * F(samples)))
-            inside = 0 <= x < samples and 0 <= y < samples
-            under[n, m] = klass[y, x] if inside else KEEP
+        under[n] = np.where(inside[n], klass[columns[n, :, 1], columns[n, :, 0]], KEEP)

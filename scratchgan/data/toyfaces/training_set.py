@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-import time
+import threading
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from scratchgan.data.toyfaces.factors import TABLE, sample_factors, take
 from scratchgan.data.toyfaces.renderer import RENDERER_VERSION, check_size, render
 
 _CHUNK: Final = 256
-_QUIET_SECONDS: Final = 1.0
+_BAR_AFTER_SECONDS: Final = 1.0
 
 
 def dataset(
@@ -56,7 +56,7 @@ def dataset(
             for start in range(0, n, _CHUNK):
                 part = slice(start, start + _CHUNK)
                 images[part] = render(take(factors, part), size).image
-                drawn(min(start + _CHUNK, n))
+                drawn(len(images[part]))
         kept = images, factors["hair_colour"].astype(np.int64)
         _write(path, *kept)
     return ArrayDataset(kept[0], kept[1], TABLE["hair_colour"].categories, name="toyfaces")
@@ -79,7 +79,7 @@ def _digest(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.
 def _read(path: Path, n: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
     """Return the images and labels of a cache file, or None where it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             images, labels, digest = file["images"], file["labels"], file["digest"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
@@ -109,28 +109,25 @@ def _write(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> 
 
 @contextlib.contextmanager
 def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Yield a function to call with the number of faces drawn so far; a bar appears after a second."""
-    begun, bar, task = time.monotonic(), None, None
+    """A progress bar in a terminal, as a function to be told of every few faces more.
 
-    def drawn(done: int) -> None:
-        nonlocal bar, task
-        if bar is None and not quiet and done < total and time.monotonic() - begun > _QUIET_SECONDS:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    It appears after a second, by a timer: the first faces ever drawn wait for the kernels to be compiled.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-            )
-            bar = Progress(*columns, transient=True)
-            bar.start()
-            task = bar.add_task("drawing toy faces", total=total)
-        if bar is not None and task is not None:
-            bar.update(task, completed=done)
-
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda count: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task("drawing toy faces", total=total)
+    timer = threading.Timer(_BAR_AFTER_SECONDS, bar.start)
+    timer.start()
     try:
-        yield drawn
+        yield lambda count: bar.advance(task, count)
     finally:
-        if bar is not None:
-            bar.stop()
+        timer.cancel()
+        timer.join()
+        bar.stop()
