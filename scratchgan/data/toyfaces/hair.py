@@ -115,7 +115,7 @@ def add_cap(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tuple
         "colour": colour,
         "light": light,
         # long hair is one mass with what falls behind the head, and a bold line between them would make it a hood
-        "line": np.where(over_ears(f), 0.45, 1.0) * layout.line,
+        "line": np.where(over_ears(f), 0.65, 1.0) * layout.line,
         "line_colour": pal.darker(colour, 0.5),
         "klass": dl.HAIR,
         "on_surface": True,
@@ -143,7 +143,7 @@ def add_cap(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tuple
 
 
 def add_beard(draw: DrawList, head: Head, layout: Layout, f: Factors, outline: int) -> None:
-    colour = pal.darker(hair_colour(f), 0.08)
+    colour = pal.darker(hair_colour(f), 0.22)  # or a beard and long hair are one mask
     worn = [np.where((f["beard_present"] == 1) & (f["beard"] == kind), 1.0, 0.0) for kind in range(3)]
     common: dict[str, Any] = {
         "colour": colour,

@@ -14,7 +14,7 @@ def _swatches(*codes: str) -> NDArray[np.float64]:
 
 SKIN: Final = _swatches("ffe3cf", "fbcda6", "eeb27c", "cb8c58", "9c6540", "6f452e")
 BLUSH: Final = _swatches("ffa39a", "fb967e", "ec855f", "c4633f", "99472f", "733223")
-HAIR: Final = _swatches("2b2733", "693d24", "d9652c", "f4cd63", "cfd4de", "4a7fe0")
+HAIR: Final = _swatches("2b2733", "5e3520", "d9652c", "f4cd63", "cfd4de", "4a7fe0")
 BACKDROP: Final = _swatches("86cdf0", "ffd25e", "93d6a0", "f8a5b6", "bda9ec", "ffb27a", "4fbdb3", "f1ece2")
 
 # One row a palette: what hats, glasses and lips are coloured in.

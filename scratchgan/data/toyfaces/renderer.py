@@ -18,7 +18,7 @@ from scratchgan.data.toyfaces.factors import Factors, defaults, take, uniform, v
 from scratchgan.data.toyfaces.head import Head
 from scratchgan.data.toyfaces.landmarks import COVERS, landmark_points
 
-RENDERER_VERSION: Final = 3
+RENDERER_VERSION: Final = 4
 """Raised by every change that moves a pixel or a sampled factor, because data sets are cached under it.
 
 The golden hashes in the tests notice a change that forgot to.

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scratchgan.data.dataset import DataError
 from scratchgan.data.toyfaces.factors import TABLE, Factors, concatenate, validate
+from scratchgan.data.toyfaces.pairs import landmark_drawing, pixel_art, sample_weather, weather
 from scratchgan.data.toyfaces.renderer import render
 
 
@@ -70,3 +71,46 @@ def factor_sheet(
     for i, name in enumerate(names):
         pen.text((8, (i + 0.5) * size), name, fill=(40, 36, 48), font=font, anchor="lm")
     return np.asarray(sheet)
+
+
+_CLASS_COLOURS = np.array(
+    [
+        [236, 236, 240],
+        [247, 196, 150],
+        [96, 64, 48],
+        [70, 110, 220],
+        [30, 30, 40],
+        [230, 130, 90],
+        [200, 50, 80],
+        [240, 160, 190],
+        [60, 180, 170],
+        [240, 190, 40],
+        [140, 100, 60],
+    ],
+    np.uint8,
+)
+
+
+def truth_sheet(factors: Mapping[str, ArrayLike], size: int = 64, weather_seed: int = 0) -> NDArray[np.uint8]:
+    """Return a sheet (6 * size, N * size, 3): a column a face, and below it what is known of it.
+
+    The rows are the image, its mask in colours, depth, landmarks as a drawing, pixel art, and weather.
+    """
+    faces = render(factors, size)
+    n = len(faces.image)
+    masks = _CLASS_COLOURS[faces.mask].transpose(0, 3, 1, 2)
+    nearness = np.clip((faces.depth + 1) * (255 / 1.9), 0, 255).astype(np.uint8)
+    grid = size // 2
+    art = pixel_art(faces.image[:, :, : 2 * grid, : 2 * grid], grid).image
+    coarse = np.pad(
+        art.repeat(2, axis=2).repeat(2, axis=3), ((0, 0), (0, 0), (0, size % 2), (0, size % 2)), "edge"
+    )
+    rows = (
+        faces.image,
+        masks,
+        np.repeat(nearness[:, None], 3, axis=1),
+        landmark_drawing(faces),
+        coarse,
+        weather(faces, sample_weather(n, weather_seed)).image,
+    )
+    return contact_sheet(np.concatenate(rows), columns=n)
