@@ -224,7 +224,10 @@ class Everything(nn.Module):
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("training", [True, False])
 def test_the_gradient_reaches_every_parameter(order, training):
-    """Each parameter's gradient, along a random direction, against a central difference; and that of its square."""
+    """The gradient along random directions against central differences: of an output, and of a gradient penalty.
+
+    The first moves one parameter at a time, and names the one that is wrong; the second, all of them together.
+    """
     net = Everything(rng(1)).to(dtype=np.float64).train(training)
     for child in net.modules():
         if isinstance(child, nn.BatchNorm2d | nn.BatchNorm1d):  # statistics unlike those of the batch
@@ -244,15 +247,21 @@ def test_the_gradient_reaches_every_parameter(order, training):
 
     named = net.named_parameters()
     gradients = grad(loss(), net.parameters(), allow_unused=order == 2)
-    for i, ((name, p), g) in enumerate(zip(named, gradients, strict=True)):
-        direction = rng(i).standard_normal(p.shape)
-        start, h, values = p.data, 1e-7, []  # a larger step crosses kinks of ReLU and max pooling
+    groups = [[i] for i in range(len(named))] if order == 1 else [range(len(named))] * 3
+    draw = rng(7)
+    for group in groups:
+        directions = {i: draw.standard_normal(gradients[i].shape) for i in group}
+        starts = {i: named[i][1].data for i in group}
+        h, values = 1e-7, []  # a larger step crosses kinks of ReLU and max pooling
         for side in (1, -1):
-            p.data = start + side * h * direction
+            for i, direction in directions.items():
+                named[i][1].data = starts[i] + side * h * direction
             values.append(loss().item())
-        p.data = start
+        for i, start in starts.items():
+            named[i][1].data = start
+        along = sum((gradients[i].numpy() * direction).sum() for i, direction in directions.items())
         numeric = (values[0] - values[1]) / (2 * h)
-        assert (g.numpy() * direction).sum() == pytest.approx(numeric, rel=1e-5, abs=1e-6), name
+        assert along == pytest.approx(numeric, rel=1e-5, abs=1e-6), [named[i][0] for i in group]
 
 
 def test_evaluation_records_no_statistics_and_no_graph():
