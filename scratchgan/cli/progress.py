@@ -74,28 +74,30 @@ class _Lines:
     def __init__(self, total: int, batch: int):
         self.total, self.batch = total, batch
         self.speed = _Speed()
-        self.last_line = float("-inf")
         self.compiled = 0
+        self._last: dict[str, float] = {}  # when a line of each kind was printed
 
     def step(self, step: int, metrics: Mapping[str, Any]) -> None:
         speed = self.speed.add(step)
-        if time.monotonic() - self.last_line < _LINE_INTERVAL and step < self.total:
-            return
-        self.last_line = time.monotonic()
-        rate = f"  {_rate(speed, self.batch, self.total - step)}" if speed else ""
-        width = len(f"{self.total:,}")
-        print(f"step {step:{width},}/{self.total:,}  {_summary(metrics)}{rate}", file=sys.stderr, flush=True)
+        if self._due("step") or step == self.total:
+            rate = f"  {_rate(speed, self.batch, self.total - step)}" if speed else ""
+            width = len(f"{self.total:,}")
+            print(f"step {step:{width},}/{self.total:,}  {_summary(metrics)}{rate}", file=sys.stderr, flush=True)
 
     def compiling(self, kernel: str) -> None:
         self.speed.restart()
         self.compiled += 1
-        if self.compiled == 1:
-            print("compiling kernels; they are kept, so the next start is quick", file=sys.stderr, flush=True)
-        elif time.monotonic() - self.last_line < _LINE_INTERVAL:
-            return
-        else:
-            print(f"compiling kernel {self.compiled}: {kernel}", file=sys.stderr, flush=True)
-        self.last_line = time.monotonic()
+        if self._due("compiling"):
+            kept = "; they are kept, so the next start is quick" if self.compiled == 1 else ""
+            print(f"compiling kernels: {self.compiled}, {kernel}{kept}", file=sys.stderr, flush=True)
+
+    def _due(self, kind: str) -> bool:
+        """Whether no line of this kind was printed for a while; if so, one is now."""
+        now = time.monotonic()
+        due = now - self._last.get(kind, float("-inf")) >= _LINE_INTERVAL
+        if due:
+            self._last[kind] = now
+        return due
 
 
 @contextmanager
@@ -129,7 +131,7 @@ def _live(total: int, first: int, batch: int) -> Iterator[Display]:
         def compiling(self, kernel: str) -> None:
             self.speed.restart()
             self.compiled += 1
-            below.plain = f"         compiling kernel {self.compiled}, kept for the next start: {kernel}"
+            below.plain = f"         compiling kernels, which are kept for the next start: {self.compiled}, {kernel}"
 
     # A terminal's last frame stays on the screen, as the record of where training ended.
     with Live(Group(bar, below), console=Console(stderr=True), refresh_per_second=8):

@@ -119,7 +119,7 @@ def _started(arguments: argparse.Namespace, settings: dict[str, str]) -> Trainer
         for option in ("out", "config"):
             if getattr(arguments, option) is not None:
                 raise ConfigError(f"--{option} is for a new run, --resume for an old one: give one of them")
-        return Trainer.resume(arguments.resume, settings=settings, on_notice=_notice)
+        return Trainer.resume(arguments.resume, settings=settings, quiet=arguments.quiet, on_notice=_notice)
     config = TrainConfig() if arguments.config is None else TrainConfig.from_json(arguments.config)
     config = config.with_overrides(settings)
     if config.device == "cuda":

@@ -22,9 +22,11 @@ def write_atomically(path: Path, data: bytes | bytearray) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError):
+            error.filename = str(path)  # the file that was asked for; a full disk's error names none at all
         raise
     if os.name != "nt":  # Windows cannot open a folder to flush it
         folder = os.open(path.parent, os.O_RDONLY)

@@ -12,6 +12,7 @@ runs/fashion/
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -53,6 +54,7 @@ class RunFolder:
             )
         if path.is_dir() and any(entry.name != ".lock" for entry in path.iterdir()):
             raise TrainError(f"{path} is not empty, and holds no run: choose a new or empty folder with --out")
+        made = not path.is_dir()
         try:
             path.mkdir(parents=True, exist_ok=True)
             folder = cls(path)
@@ -60,6 +62,7 @@ class RunFolder:
             folder.checkpoints.mkdir(exist_ok=True)
             write_atomically(folder.config, config.to_json().encode())
         except OSError as error:
+            _remove_empty(path, made)
             raise TrainError(
                 f"{path} cannot be written ({error.strerror}): choose another folder with --out"
             ) from error
@@ -91,6 +94,15 @@ def read_config(path: Path) -> TrainConfig:
     if config.size is None or config.channels is None:
         raise TrainError(f"{path / 'config.json'}: size and channels must be numbers in the config of a run")
     return config
+
+
+def _remove_empty(path: Path, made: bool) -> None:
+    """Take away the folders of a run that could not be started, so that the same command can be tried again."""
+    with contextlib.suppress(OSError):
+        (path / ".lock").unlink(missing_ok=True)
+        for folder in (path / "samples", path / "checkpoints", *([path] if made else [])):
+            if folder.is_dir():
+                folder.rmdir()
 
 
 def _lock(folder: Path) -> int:

@@ -83,16 +83,18 @@ class Trainer:
         steps: int | None = None,
         *,
         settings: Mapping[str, str] | None = None,
+        quiet: bool = False,
         on_notice: OnText = log_notice,
     ) -> Trainer:
         """Go on with the run in a folder from its newest good checkpoint (from the beginning, if there is none yet).
 
         ``dataset``: opened by the run's config unless given. ``steps``: the new total. ``settings``: others to change,
-        as text, of those in `scratchgan.train.config.RESUMABLE`. Raises ConfigError, DataError or TrainError.
+        as text, of those in `scratchgan.train.config.RESUMABLE`. ``quiet``: no progress bar while the data set is
+        opened. Raises ConfigError, DataError or TrainError.
         """
         folder, config = RunFolder.open(Path(out))
         try:
-            return cls._resumed(folder, config, dataset, steps, settings or {}, on_notice)
+            return cls._resumed(folder, config, dataset, steps, settings or {}, quiet, on_notice)
         except BaseException:
             folder.release()
             raise
@@ -105,6 +107,7 @@ class Trainer:
         dataset: Dataset | None,
         steps: int | None,
         settings: Mapping[str, str],
+        quiet: bool,
         on_notice: OnText,
     ) -> Trainer:
         wanted = config.with_overrides({**settings, **({} if steps is None else {"steps": str(steps)})})
@@ -123,7 +126,7 @@ class Trainer:
         if wanted.steps < step:
             raise TrainError(f"{folder.path} is at step {step} already, beyond steps={wanted.steps}: give more steps")
         if dataset is None:
-            dataset = open_training_data(wanted)
+            dataset = open_training_data(wanted, quiet=quiet)
         game, loader = _assemble(_completed(wanted, dataset), dataset)
         if found is not None:
             try:

@@ -9,12 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from command_line import TINY, process_arguments
 
 from scratchgan.cli import main
-
-#: Settings with which a run of a few steps takes a fraction of a second.
-TINY = ("--batch", "8", "--steps", "6", "--set", "width=4", "--set", "latent=8",
-        "--set", "checkpoint_every=2", "--set", "sample_every=3")  # fmt: skip
 
 
 class Result(NamedTuple):
@@ -49,11 +46,6 @@ def failing(scratchgan: Callable[..., Result]) -> Callable[..., str]:
     return run
 
 
-def subprocess_arguments(*arguments: object) -> list[str]:
-    """The command line of another process."""
-    return [sys.executable, "-m", "scratchgan", *map(str, arguments)]
-
-
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """64 grey images of 16 x 16 pixels."""
@@ -70,7 +62,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 6 steps, in a process of its own; tests only read it."""
     out = tmp_path_factory.mktemp("runs") / "finished"
-    command = subprocess_arguments("train", "--data", data, "--out", out, *TINY)
+    command = process_arguments("train", "--data", data, "--out", out, *TINY)
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     (out / "stdout.txt").write_text(done.stdout)
