@@ -42,7 +42,8 @@ _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _clock = itertools.count()
 _PACKAGE = os.path.dirname(__file__) + os.sep
 
-Vertex: TypeAlias = "Node | Tensor"  # where a gradient flows to: a Node's output, or a leaf Tensor
+# Where a gradient flows to: a Node and which of its outputs, or a leaf Tensor and 0.
+Edge: TypeAlias = "tuple[Node | Tensor, int]"
 
 
 class AutogradError(RuntimeError):
@@ -118,8 +119,8 @@ class Node:
         self.order = next(_clock)
         self.several = several
         self.hooks: list[tuple[int, Callable[[Tensor], Tensor | None]]] | None = None
-        # Where each input came from: (Node, which of its outputs), (leaf Tensor, 0), or None for a constant.
-        self.edges: tuple[tuple[Vertex, int] | None, ...] = tuple([_edge(t) for t in tensors])
+        # Where each input came from; None for a constant.
+        self.edges: tuple[Edge | None, ...] = tuple([_edge(t) for t in tensors])
         self.kinds = tuple([(t.data.shape, t.data.dtype) for t in tensors])
         keep = function.saves_inputs
         if keep is True:
@@ -209,7 +210,7 @@ class Node:
         return gxs
 
 
-def _edge(tensor: Tensor) -> tuple[Vertex, int] | None:
+def _edge(tensor: Tensor) -> Edge | None:
     if tensor._node is not None:
         return tensor._node, tensor._index
     return (tensor, 0) if tensor.requires_grad else None
@@ -323,13 +324,14 @@ def _sweep(
     arrived: dict[tuple[int, int], Tensor] = {}  # the sum, so far, of what flows into each output or leaf
     result: dict[tuple[int, int], Tensor | None] = dict(wanted)
 
-    def send(vertex: Vertex, index: int, g: Tensor) -> None:
-        key = (id(vertex), index)
+    def send(edge: Edge | None, g: Tensor) -> None:
+        assert edge is not None
+        key = (id(edge[0]), edge[1])
         arrived[key] = arrived[key] + g if key in arrived else g
 
     with recording(create_graph):
         for y, gy in zip(outputs, cotangents, strict=True):
-            send(*_edge(y), gy)  # type: ignore[misc]
+            send(_edge(y), gy)
         for node in reversed(nodes):
             if id(node) not in useful:
                 continue
@@ -345,7 +347,7 @@ def _sweep(
             if any(needs):
                 for edge, need, gx in zip(node.edges, needs, node.backward(needs, gys, create_graph), strict=True):
                     if need and gx is not None:
-                        send(*edge, gx)  # type: ignore[misc]
+                        send(edge, gx)
         for target in targets:  # what is left in `arrived` has reached its leaf
             if target._node is None and (id(target), 0) in arrived:
                 g = arrived.pop((id(target), 0))

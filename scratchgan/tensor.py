@@ -25,7 +25,7 @@ ops: Any = None  # scratchgan.ops puts itself here when it is imported, so that 
 class Tensor:
     """An array with a place in a graph of gradients.
 
-    ``data``: a NumPy or CuPy array, which is shared and not copied; or numbers and nested lists, of which floats
+    ``data``: a NumPy or CuPy array, which is shared and not copied; or Python numbers and nested lists, of which floats
     become float32. ``requires_grad``: make this a leaf that gradients are computed for (floating dtypes only).
     """
 
@@ -35,6 +35,8 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False, *, dtype: Any = None):
         if isinstance(data, Tensor):
             data = data.data
+        elif isinstance(data, np.generic):
+            data = np.asarray(data)
         elif not isinstance(data, np.ndarray) and not hasattr(data, "__cuda_array_interface__"):
             data = np.asarray(data)
             if dtype is None and data.dtype == np.float64:

@@ -18,7 +18,7 @@ class TestMaking:
             ([1, 2], np.int64),
             (np.ones(2), np.float64),
             (np.ones(2, np.float32), np.float32),
-            (np.float64(2), np.float32),
+            (np.float64(2), np.float64),
         ],
     )
     def test_python_floats_become_float32_and_arrays_stay(self, data, dtype):

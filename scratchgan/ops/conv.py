@@ -30,9 +30,9 @@ class Geometry(Protocol):
 
     def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array: ...
 
-    def input_grad(self, gy: Array, w: Array, input_hw: tuple[int, int]) -> Array: ...
+    def input_grad(self, gy: Array, w: Array, input_hw: tuple[int, ...]) -> Array: ...
 
-    def weight_grad(self, x: Array, gy: Array, kernel_hw: tuple[int, int]) -> Array: ...
+    def weight_grad(self, x: Array, gy: Array, kernel_hw: tuple[int, ...]) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class PlainGeometry:
     def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
         return kernels.conv2d(x, w, bias, **self.settings)
 
-    def input_grad(self, gy: Array, w: Array, input_hw: tuple[int, int]) -> Array:
+    def input_grad(self, gy: Array, w: Array, input_hw: tuple[int, ...]) -> Array:
         return kernels.conv2d_input_grad(gy, w, input_hw, **self.settings)
 
-    def weight_grad(self, x: Array, gy: Array, kernel_hw: tuple[int, int]) -> Array:
+    def weight_grad(self, x: Array, gy: Array, kernel_hw: tuple[int, ...]) -> Array:
         return kernels.conv2d_weight_grad(x, gy, kernel_hw, **self.settings)
 
 
@@ -74,10 +74,10 @@ class UpsampledGeometry:
     def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
         return kernels.upsample_conv2d(x, w, bias, scale=self.scale, padding=self.padding)
 
-    def input_grad(self, gy: Array, w: Array, input_hw: tuple[int, int]) -> Array:
+    def input_grad(self, gy: Array, w: Array, input_hw: tuple[int, ...]) -> Array:
         return kernels.upsample_conv2d_input_grad(gy, w, scale=self.scale, padding=self.padding)
 
-    def weight_grad(self, x: Array, gy: Array, kernel_hw: tuple[int, int]) -> Array:
+    def weight_grad(self, x: Array, gy: Array, kernel_hw: tuple[int, ...]) -> Array:
         return kernels.upsample_conv2d_weight_grad(x, gy, kernel_hw, scale=self.scale, padding=self.padding)
 
 
