@@ -95,7 +95,7 @@ def check_double(op: Op, *args: Any, order: int = 2, **options: Any) -> Report:
         raise ValueError(f"check_double: order={order}, but the derivative of the vjp begins at order 2")
     report = check(op, *args, order=order, **options)
     prefix = f"{op.name}: order "
-    own = tuple(f for f in report.findings if f.operator.startswith(prefix) or f.layer == "double")
+    own = tuple(f for f in report.findings if f.operator.startswith(prefix) or f.layer == double.LAYER)
     return replace(report, findings=own)
 
 
@@ -131,6 +131,7 @@ def _check(
         if isinstance(following, Finding):
             report = report.merged([Report(op.name, "", (following,))])
             break
+        report = report.merged([Report(op.name, "", tuple(_same_vjp(trial, following)))])
         trial = following
     return replace(report, findings=tuple(_with_reproduction(f, op, args, params, seed) for f in report.findings))
 
@@ -149,11 +150,18 @@ def _differentiated(trial: Trial, name: str, order: int) -> Trial | Finding:
         second = double.derivative_of(trial.op, trial.names, len(trial.outputs))
         if second is None:
             reason = f"order {order} was asked for, but the vjp has no derivative: pass an Op as `vjp`"
-            return trial.finding("double", Verdict.INCONCLUSIVE, reason=reason, comparisons=0)
+            return trial.finding(double.LAYER, Verdict.INCONCLUSIVE, reason=reason, comparisons=0)
         args = double.arguments_of(trial, order)
     except OperatorError as error:
-        return trial.finding("double", Verdict.FAIL, reason=str(error))
+        return trial.finding(double.LAYER, Verdict.FAIL, reason=str(error))
     return Trial(second.but(name=f"{name}: order {order}"), args, trial.params, trial.seed, trial.policy)
+
+
+def _same_vjp(trial: Trial, following: Trial) -> list[Finding]:
+    try:
+        return double.same_vjp(trial, following) if trial.wanted else []
+    except OperatorError as error:
+        return [trial.finding(double.LAYER, Verdict.FAIL, reason=str(error))]
 
 
 def _run_layers(trial: Trial, layers: tuple[str, ...]) -> list[Finding]:

@@ -8,9 +8,14 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from . import probes
 from .op import Op
+from .report import Finding, Verdict, compare
 from .trial import Trial
+
+LAYER = "double"
 
 
 def derivative_of(op: Op, arguments: Sequence[str], outputs: int) -> Op | None:
@@ -34,3 +39,27 @@ def arguments_of(trial: Trial, order: int) -> tuple[Any, ...]:
     """The cotangent, drawn, and the arguments: what the vjp is called with."""
     rng = probes.stream(trial.seed, "double", str(order))
     return (*trial.cotangents(functools.partial(probes.probe, rng)), *trial.args)
+
+
+def same_vjp(trial: Trial, second: Trial) -> list[Finding]:
+    """The vjp that can be differentiated gives the same gradients as the plain one.
+
+    They are often two pieces of code (a fused kernel, and the formula in differentiable operators), and differences
+    of the second one can only tell whether it agrees with itself.
+    """
+    count = len(trial.outputs)
+    plain = trial.gradients(second.args[:count], trial.args)
+    differentiable = second.outputs
+    wanted = [plain[i] for i in trial.wanted]
+    if [g.shape for g in differentiable] != [g.shape for g in wanted]:
+        reason = f"the vjp to differentiate returns {len(differentiable)} arrays, the plain one {len(wanted)}"
+        return [trial.finding(LAYER, Verdict.FAIL, reason=reason)]
+    findings = []
+    sides = "got is the vjp that can be differentiated, expected the plain vjp; both are the operator's"
+    for i, got, expected in zip(trial.wanted, differentiable, wanted, strict=True):
+        room = 16 * trial.policy.ulps * trial.eps * float(np.max(np.abs(expected), initial=0.0))
+        mismatch = compare(got, expected, room, sides)
+        verdict = Verdict.FAIL if mismatch else Verdict.PASS
+        reason = "with a graph to be differentiated again, the gradient is another one" if mismatch else ""
+        findings.append(trial.finding(LAYER, verdict, i, reason=reason, mismatch=mismatch))
+    return findings

@@ -25,6 +25,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from .report import Finding, Report, Verdict, compare
+
 Array = NDArray[Any]
 
 #: Steps a program may take, and how many values each uses.
@@ -123,3 +125,45 @@ def graphs(draw: st.DrawFn, *, max_leaves: int = 3, max_steps: int = 12, max_fan
     steps += [("negative" if k % 3 else "tanh", (fanned,)) for k in range(fan_out)]
     outputs = (leaves + draw(st.integers(0, first - leaves - 1)), *range(first, first + fan_out))
     return Graph(leaves, tuple(steps), outputs)
+
+
+Engine = Callable[[Graph, Sequence[Array], Array], Sequence[Array]]
+
+
+def check_engine(engine: Engine, programs: Sequence[Graph], *, seed: int = 0, name: str = "engine") -> Report:
+    """Holds a reverse-mode engine against forward mode on random programs.
+
+    engine: (graph, leaf values, cotangent) -> one gradient per leaf, zeros where a leaf is not reached; it runs
+    ``graph.run(values, operations)`` on its own values. Stops at the first program that fails.
+    """
+    findings: list[Finding] = []
+    for count, graph in enumerate(programs):
+        rng = np.random.default_rng([seed, count])
+        values = [rng.standard_normal((2, 2)) for _ in range(graph.leaves)]
+        gy = rng.standard_normal((2, 2))
+        finding = _against_forward_mode(engine, graph, values, gy, name)
+        findings.append(finding)
+        if finding.verdict is Verdict.FAIL:
+            return Report(name, repr(graph), tuple(findings))
+    return Report(name, f"{len(programs)} random graphs", tuple(findings))
+
+
+def _against_forward_mode(engine: Engine, graph: Graph, values: list[Array], gy: Array, name: str) -> Finding:
+    expected = graph.gradients(values, gy)
+    sides = "got is the engine (reverse mode), expected is forward mode on dual numbers (both analytic)"
+
+    def finding(verdict: Verdict, **more: Any) -> Finding:
+        return Finding("graphs", verdict, dtype="float64", operator=name, comparisons=graph.leaves, **more)
+
+    try:
+        gradients = [np.asarray(g) for g in engine(graph, values, gy)]
+    except Exception as error:
+        return finding(Verdict.FAIL, reason=f"the engine raised {type(error).__name__}: {error}")
+    for leaf, (got, right) in enumerate(zip(gradients, expected, strict=True)):
+        if got.shape != right.shape:
+            reason = f"the gradient of leaf {leaf} has shape {got.shape}, not {right.shape}"
+            return finding(Verdict.FAIL, reason=reason)
+        mismatch = compare(got, right, 1e-9 * (1 + float(np.max(np.abs(right)))), sides)
+        if mismatch:
+            return finding(Verdict.FAIL, argument=f"gradient of leaf {leaf}", mismatch=mismatch)
+    return finding(Verdict.PASS)

@@ -105,6 +105,26 @@ def suite(
     return test
 
 
+def draw(strategy: SearchStrategy[Any], count: int, seed: int = 0) -> list[Any]:
+    """`count` different examples of a strategy (fewer if it has no more), the same for the same seed."""
+    drawn: dict[str, Any] = {}
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(strategy)
+    def collect(example: Any) -> None:
+        drawn.setdefault(repr(example), example)
+
+    collect()
+    return list(drawn.values())
+
+
 def with_case(report: Report, case: Case) -> Report:
     """The report with the command that runs this case alone."""
     node = os.environ.get("PYTEST_CURRENT_TEST", "").rsplit(" ", 1)[0]

@@ -1,0 +1,436 @@
+"""The catalogue: bugs that people have written, planted one by one in this project's kernels, engine and norms.
+
+Each names the layers that are meant to see it. They are classes of mistake, not a list to be passed: the checks
+know nothing of them.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+
+from .planting import Plant
+
+ADJOINT = ("exact adjoint",)
+CONTRACT = ("contract",)
+CONV, ENGINE = "scratchgan.kernels.conv.cpu", "scratchgan.autograd"
+
+
+def _as_if_contiguous(array: Any) -> Any:
+    """What a kernel sees that takes the pointer of a strided array and reads on from there."""
+    base = array
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    return np.resize(base.ravel("K"), array.size).reshape(array.shape).astype(array.dtype)
+
+
+def plants() -> list[Plant]:
+    return [
+        *_broadcast(),
+        *_convolution(),
+        *_resampling(),
+        *_graph(),
+        *_norms(),
+        *_second_order(),
+        *_memory(),
+        *_others(),
+    ]
+
+
+def _broadcast() -> list[Plant]:
+    ops = "scratchgan.ops"
+    return [
+        Plant(
+            "missing sum over a broadcast axis",
+            "broadcast",
+            "multiply",
+            CONTRACT,
+            f"{ops}.elementwise:Multiply.backward",
+            (("sum_to(gy * b, a.shape)", "gy * b"),),
+        ),
+        Plant(
+            "wrong axis index",
+            "broadcast",
+            "multiply",
+            (*CONTRACT, *ADJOINT),
+            f"{ops}.shape:SumTo.forward",
+            (("enumerate(self.shape, lead)", "enumerate(self.shape)"),),
+        ),
+        Plant(
+            "1-D keepdim",
+            "broadcast",
+            "sum",
+            ADJOINT,
+            f"{ops}.reduce:Sum.backward",
+            (("reshape(gy, _kept(self.source, self.axes))", "gy"),),
+        ),
+    ]
+
+
+def _convolution() -> list[Plant]:
+    def conv(name: str, function: str, *edits: tuple[str, str], target: str = "conv2d") -> Plant:
+        return Plant(name, "convolution", target, ADJOINT, f"{CONV}:{function}", edits)
+
+    weights = "w.reshape(groups, w.shape[0] // groups, w.shape[1], -1).transpose(0, 2, 1, 3)"
+    grad_walk = "input_grad_walk(gx.shape[2:], w.shape[2:], stride, padding, dilation)"
+    weight_walk = "forward_walk(gy.shape[2:], gw.shape[2:], stride, padding, dilation)"
+    return [
+        conv("flipped kernel", "input_grad_walk", ("// stride[axis], u))", "// stride[axis], kernel[axis] - 1 - u))")),
+        conv("padding + 1", "input_grad_walk", ("phase + padding[axis]", "phase + padding[axis] + 1")),
+        conv("padding - 1", "input_grad_walk", ("phase + padding[axis]", "phase + padding[axis] - 1")),
+        Plant(
+            "stride remainder lost",
+            "convolution",
+            "conv2d",
+            (*CONTRACT, *ADJOINT),
+            f"{CONV}:input_grad_walk",
+            (("grid = (-(-input_hw[0] // stride[0]),", "grid = (max(1, input_hw[0] // stride[0]),"),),
+        ),
+        conv(
+            "stride and dilation swapped",
+            "conv2d_weight_grad",
+            (weight_walk, weight_walk.replace("stride, padding, dilation", "dilation, padding, stride")),
+        ),
+        conv("H and W stride swapped", "conv2d_input_grad", (grad_walk, grad_walk.replace("stride,", "stride[::-1],"))),
+        conv(
+            "H and W padding swapped",
+            "conv2d_input_grad",
+            (grad_walk, grad_walk.replace("padding,", "padding[::-1],")),
+        ),
+        conv(
+            "dilation ignored in dW",
+            "conv2d_weight_grad",
+            (weight_walk, weight_walk.replace("dilation)", "(1, 1))")),
+        ),
+        conv(
+            "W transposed",
+            "conv2d_input_grad",
+            (weights, "w.reshape(groups, w.shape[1], w.shape[0] // groups, -1)"),
+        ),
+        Plant(
+            "db dropped",
+            "convolution",
+            "conv2d with bias",
+            ("random adjoint", "differences"),
+            "scratchgan.ops.conv:Convolve.backward",
+            (("sum(gy, (0, 2, 3)) if", "sum(gy, (0, 2, 3)) * 0.0 if"),),
+        ),
+        Plant(
+            "db averaged",
+            "convolution",
+            "conv2d with bias",
+            ("random adjoint", "differences"),
+            "scratchgan.ops.conv:Convolve.backward",
+            (("sum(gy, (0, 2, 3)) if", "sum(gy, (0, 2, 3)) * (1.0 / gy.shape[0]) if"),),
+        ),
+        Plant(
+            "output_padding on the wrong side",
+            "convolution",
+            "conv_transpose2d",
+            ADJOINT,
+            "scratchgan.kernels.conv:conv_transpose2d",
+            (
+                (
+                    "cpu.conv2d_input_grad(x, w, bias, y, stride, padding,",
+                    "cpu.conv2d_input_grad(x, w, bias, y, stride, "
+                    "(padding[0] - output_padding[0], padding[1] - output_padding[1]),",
+                ),
+            ),
+        ),
+        conv(
+            "odd tail",
+            "conv2d_weight_grad",
+            (
+                "    outputs, channels",
+                "    if gy.shape[3] % 2 and gy.shape[3] > 1:\n"
+                "        gy = gy.copy()\n"
+                "        gy[..., -1] = 0\n"
+                "    outputs, channels",
+            ),
+        ),
+    ]
+
+
+def _resampling() -> list[Plant]:
+    up, pool = "scratchgan.kernels.upsample.cpu", "scratchgan.kernels.pool.cpu"
+    family = "resampling and pooling"
+    return [
+        Plant(
+            "upsample stride",
+            family,
+            "upsample_nearest2d",
+            ADJOINT,
+            f"{up}:nearest_grad",
+            (("gy[p, row, 2 * j] + gy[p, row, 2 * j + 1]", "gy[p, row, j] + gy[p, row, j + 1]"),),
+        ),
+        Plant(
+            "align_corners window",
+            family,
+            "upsample_bilinear2d",
+            (*ADJOINT, "random adjoint"),
+            f"{up}:bilinear_grad",
+            (("row = -1 - row", "row = -row"),),
+        ),
+        Plant(
+            "pool padding",
+            family,
+            "avg_pool2d",
+            (*ADJOINT, "random adjoint"),
+            f"{pool}:avg_pool_grad",
+            (("range(max(u * sh - ph, 0)", "range(max(u * sh, 0)"),),
+        ),
+        Plant(
+            "max overlap",
+            family,
+            "max_pool2d",
+            ("differences",),
+            f"{pool}:max_pool_grad",
+            (("gx[p, i] += gy[p, k]", "gx[p, i] = gy[p, k]"),),
+        ),
+        Plant(
+            "max tie counted for each",
+            family,
+            "max",
+            ("kinks",),
+            "scratchgan.ops.reduce:Max.backward",
+            (("hit / hit.sum(axis=self.axes, keepdims=True)", "hit"),),
+        ),
+    ]
+
+
+def _graph() -> list[Plant]:
+    arrive = "arrived[key] + g if key in arrived else g"
+    walk = "zip(node.edges, needs, node.backward(needs, gys, create_graph), strict=True)"
+
+    def sweep(name: str, *edits: tuple[str, str]) -> Plant:
+        return Plant(name, "graph", "engine", ("graphs",), f"{ENGINE}:_sweep", edits)
+
+    return [
+        sweep("accumulate becomes overwrite", (arrive, "g")),
+        sweep("diamond counted twice", (arrive, "arrived[key] + g + g if key in arrived else g")),
+        sweep("only the first branch", (arrive, "arrived.get(key, g)")),
+        sweep("f(x, x)", (walk, "{edge: (edge, need, gx) for edge, need, gx in " + walk + "}.values()")),
+        Plant(
+            "nodes visited in the wrong order",
+            "graph",
+            "engine",
+            ("graphs",),
+            f"{ENGINE}:_ancestors",
+            (("sorted(seen.values(), key=lambda node: node.order)", "list(seen.values())[::-1]"),),
+        ),
+        Plant(
+            "x @ x.T",
+            "graph",
+            "engine",
+            ("graphs",),
+            "scratchgan.ops.matmul:Matmul.backward",
+            (
+                (
+                    "Matmul()(_swapped(a), gy)",
+                    "Matmul()(_swapped(a), gy) if a.data.base is not b.data.base else 0.0 * b",
+                ),
+            ),
+        ),
+        Plant(
+            "detached branch",
+            "graph",
+            "engine",
+            ("graphs",),
+            "scratchgan.tensor:Tensor.detach",
+            (("Tensor._made_by(None, 0, self.data)", "self"),),
+        ),
+    ]
+
+
+def _norms() -> list[Plant]:
+    family, kernel = "norm and loss", "scratchgan.kernels.norm.cpu:batch_norm_grad"
+    return [
+        Plant("missing 1/N", family, "batch_norm", ("differences",), kernel, (("count = batch * size", "count = 1"),)),
+        Plant(
+            "missing 1/N, forward and backward alike",
+            family,
+            "mean",
+            ("oracle",),
+            "scratchgan.ops.reduce:mean",
+            ((' * (1.0 / _count("mean", x, axes))', ""),),
+        ),
+        Plant(
+            "stale BatchNorm mean",
+            family,
+            "batch_norm",
+            (*CONTRACT, "differences"),
+            "scratchgan.ops.normalize:BatchNorm.forward",
+            (
+                (
+                    "y, self.mean, self.invstd = kernels.batch_norm(x, weight, bias, self.eps)",
+                    "y, *fresh = kernels.batch_norm(x, weight, bias, self.eps)\n"
+                    "    self.mean, self.invstd = _kept.pop() if _kept else fresh\n"
+                    "    _kept.append([a.astype(x.dtype) for a in fresh])",
+                ),
+            ),
+            {"_kept": []},
+        ),
+        Plant(
+            "missing variance term",
+            family,
+            "batch_norm",
+            ("differences",),
+            kernel,
+            ((" + slope * (x[n, c, i] - middle)", ""),),
+        ),
+        Plant(
+            "missing variance term in the second derivative",
+            family,
+            "batch_norm",
+            ("double",),
+            "scratchgan.ops.normalize:_batch_norm_grad",
+            ((" - x_hat * mean(along, axes, keepdims=True)", ""),),
+        ),
+        Plant(
+            "eval mode uses batch statistics",
+            family,
+            "batch_norm in evaluation",
+            (*CONTRACT, "oracle"),
+            "scratchgan.ops.normalize:batch_norm",
+            (("if not training:", "if False:"),),
+        ),
+    ]
+
+
+def _second_order() -> list[Plant]:
+    return [
+        Plant(
+            "missing d/dgy",
+            "second order",
+            "conv2d with bias",
+            ("double",),
+            "scratchgan.ops.conv:ConvolveInputGrad.backward",
+            (("Convolve(self.geometry)(ggx, w) if needs[0] else None", "None"),),
+        ),
+        Plant(
+            "wrong d/dw of the input gradient",
+            "second order",
+            "conv2d with bias",
+            ("double",),
+            "scratchgan.ops.conv:ConvolveInputGrad.backward",
+            (("(ggx, gy) if needs[1]", "(ggx, gy) * 2.0 if needs[1]"),),
+        ),
+        Plant(
+            "spectral-norm vector changed in place",
+            "second order",
+            "spectral_norm",
+            (*CONTRACT, "differences"),
+            "scratchgan.nn.spectral_norm:SpectralNorm.forward",
+            (
+                (
+                    "    return weight / sigma",
+                    "    self._v *= 0.5\n    return weight / sigma",
+                ),
+            ),
+        ),
+    ]
+
+
+def _memory() -> list[Plant]:
+    family, up = "memory and dtype", "scratchgan.kernels.upsample"
+    return [
+        Plant(
+            "contiguous gy assumed",
+            family,
+            "upsample_nearest2d",
+            CONTRACT,
+            f"{up}:arrays",
+            (
+                (
+                    "np.ascontiguousarray(array) if array.ndim else array",
+                    "array if array.flags.c_contiguous else _as_if_contiguous(array)",
+                ),
+            ),
+            {"_as_if_contiguous": _as_if_contiguous},
+        ),
+        Plant(
+            "stale buffer",
+            family,
+            "upsample_nearest2d",
+            CONTRACT,
+            f"{up}.cpu:nearest_grad",
+            (("gx[p, i, j] = 0", "pass"),),
+        ),
+        Plant(
+            "gx aliases gy",
+            family,
+            "upsample_nearest2d",
+            CONTRACT,
+            f"{up}:upsample_nearest2d_grad",
+            (("return gx", "return gy if (sh, sw) == (1, 1) else gx"),),
+        ),
+        Plant(
+            "silent downcast",
+            family,
+            "conv2d",
+            (*CONTRACT, "random adjoint"),
+            "scratchgan.kernels.conv:conv2d_weight_grad",
+            (("    return gw", "    return gw.astype(np.float32).astype(gw.dtype)"),),
+        ),
+        Plant(
+            "wrong gradient dtype",
+            family,
+            "upsample_bilinear2d",
+            CONTRACT,
+            f"{up}:upsample_bilinear2d_grad",
+            (("return gx", "return gx.astype(np.float32)"),),
+        ),
+    ]
+
+
+def _others() -> list[Plant]:
+    return [
+        Plant(
+            "sign",
+            "other",
+            "subtract",
+            ADJOINT,
+            "scratchgan.ops.elementwise:Subtract.backward",
+            (("sum_to(-gy,", "sum_to(gy,"),),
+        ),
+        Plant(
+            "zero-size",
+            "other",
+            "conv2d",
+            CONTRACT,
+            "scratchgan.kernels.conv:conv2d_weight_grad",
+            (("return _filled_with_bias(gw, np.empty(0, gw.dtype))", "return gw"),),
+        ),
+        Plant(
+            "where/sqrt NaN",
+            "other",
+            "square root where positive",
+            CONTRACT,
+            "scratchgan.ops.elementwise:Where.backward",
+            (
+                (
+                    "where(self.condition, gy, 0.0)",
+                    "gy * Tensor(np.where(self.condition, 1.0, np.inf * 0).astype(gy.dtype))",
+                ),
+            ),
+        ),
+        Plant(
+            "a race between blocks: an update is lost now and then",
+            "other",
+            "max_pool2d",
+            CONTRACT,
+            "scratchgan.kernels.pool.cpu:max_pool_grad",
+            (("gx[p, i] += gy[p, k]", "gx[p, i] = (gx[p, i] if _seen() else 0) + gy[p, k]"),),
+            {"_seen": lambda: random.random() < 0.8},
+        ),
+        Plant(
+            "a scale of 1 + 1e-7",
+            "other",
+            "tanh",
+            ("differences",),
+            "scratchgan.ops.elementwise:Tanh.backward",
+            (("return gy *", "return (1 + 1e-7) * gy *"),),
+        ),
+    ]
