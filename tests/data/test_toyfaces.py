@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from scratchgan.data.toyfaces.drawlist import (
 from scratchgan.data.toyfaces.factors import GROUPS, TABLE, in_held_out_cell
 from scratchgan.data.toyfaces.head import Head, sin_cos
 from scratchgan.data.toyfaces.trajectories import trajectory
+from scratchgan.kernels import jit
 
 ARRAYS = ("image", "alpha", "mask", "depth", "landmarks", "visibility")
 
@@ -73,12 +75,15 @@ def test_golden_hash_of_sampling_and_pairs():
     )
 
 
-def test_a_face_alone_in_a_batch_or_among_threads_has_the_same_bits():
+def test_a_face_alone_in_a_batch_or_among_threads_has_the_same_bits(monkeypatch):
     factors = toyfaces.sample_factors(70, seed=3)
     together = toyfaces.render(factors, 32)
     alone = [toyfaces.render(toyfaces.take(factors, slice(i, i + 1)), 32) for i in (0, 15, 16, 69)]
     with ThreadPoolExecutor(4) as pool:
         crowd = list(pool.map(lambda _: toyfaces.render(factors, 32), range(4)))
+    for threads in (1, 5):
+        monkeypatch.setattr(jit, "get_num_threads", lambda threads=threads: threads)
+        crowd.append(toyfaces.render(factors, 32))
     for name in ARRAYS:
         expected = getattr(together, name)
         for i, one in zip((0, 15, 16, 69), alone, strict=True):
@@ -460,7 +465,14 @@ def test_a_bar_is_drawn_in_a_terminal_and_only_there(cache, monkeypatch, capsys)
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [({"n": 0}, "n=0"), ({"size": 8}, "size=8"), ({"split": "dev"}, "'dev'")],
+    [
+        ({"n": 0}, "n=0"),
+        ({"n": 10**12}, "1000000000000 images .* GiB"),
+        ({"size": 8}, "size=8"),
+        ({"split": "dev"}, "'dev'"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": 2**64}, r"2\*\*63"),
+    ],
 )
 def test_dataset_refuses(cache, arguments, words):
     with pytest.raises(DataError, match=words):
@@ -477,3 +489,14 @@ def test_importing_is_light():
 def test_the_table_names_groups_of_the_specification():
     assert GROUPS == ("identity", "accessories", "pose", "expression", "style", "background")
     assert len(TABLE["hair_style"].categories) * len(TABLE["skin_tone"].categories) == 48
+
+
+def test_the_page_lists_every_factor_with_its_values():
+    page = (Path(__file__).parents[2] / "docs" / "toyfaces.md").read_text("utf-8")
+    for f in toyfaces.FACTORS:
+        values = ", ".join(f.categories) if f.categories else f"{f.low:g} to {f.high:g}"
+        portrait = f"{f.portrait[0]:g} to {f.portrait[1]:g} |" if f.portrait else "|"
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{f.name}` |")]
+        assert f"| {f.group} | {f.meaning} | {values}" in line
+        assert line.endswith(portrait)
+    assert f"renderer version {toyfaces.RENDERER_VERSION}" in page

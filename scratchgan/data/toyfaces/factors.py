@@ -201,7 +201,8 @@ def _first_bad(array: NDArray[Any], low: float, high: float) -> Any:
     flat = array.ravel()
     if flat.dtype.kind not in "iufb":
         return flat[0]
-    return flat[~((flat >= low) & (flat <= high))][:1].tolist() or flat[:1].tolist()
+    bad = flat[~((flat >= low) & (flat <= high))]
+    return (bad if bad.size else flat)[0].item()
 
 
 def uniform(seed: ArrayLike, index: ArrayLike, key: str) -> NDArray[np.float64]:
@@ -266,6 +267,8 @@ def sample_factors(
     """
     if n < 0:
         raise DataError(f"toyfaces: n={n} faces cannot be drawn")
+    if not 0 <= seed < 2**63:
+        raise DataError(f"toyfaces: seed={seed} must be from 0 to 2**63 - 1")
     if not 0.0 <= correlation <= 1.0:
         raise DataError(f"toyfaces: correlation={correlation} is not between 0 and 1")
     index = np.arange(n)

@@ -4,8 +4,7 @@ Importing this module imports Numba; only ``renderer.py`` does, inside the funct
 
 The kernels are compiled without fast-math, unlike those of ``scratchgan.kernels``: they use only additions,
 multiplications, divisions, square roots and comparisons, which IEEE 754 defines to the last bit, so a face has
-the same bits on every processor, and golden hashes can hold it. They all stand in this one file, because Numba's
-cache notices an edit only of the file that a compiled function is in.
+the same bits on every processor, and golden hashes can hold it.
 
 A shape's distance is exact or first order (f / |grad f|), negative inside, in units of its local frame:
 
@@ -17,8 +16,10 @@ Everything goes a row of samples at a time through small buffers, in loops that 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -33,14 +34,32 @@ from scratchgan.kernels import jit
 Array = NDArray[Any]
 
 
-def _exact(function: Callable[..., Any]) -> Any:
-    """Compile without fast-math, into the folder where all compiled kernels are kept."""
-    folder = jit.cache_folder()
-    keep = os.access(folder, os.W_OK)
-    before = config.CACHE_DIR  # type: ignore[attr-defined]
-    config.CACHE_DIR = str(folder) if keep else before  # type: ignore[attr-defined]
+def _cache_folder() -> Path | None:
+    """Return a folder for compiled code, in that of all kernels; None if it can't be written.
+
+    Its name is a hash of this file and of those it takes constants from: Numba notices an edit of the file that a
+    function is in, but not of constants from elsewhere.
+    """
+    digest = hashlib.sha256()
+    for source in (__file__, dl.__file__, hd.__file__):
+        digest.update(Path(source).read_bytes())
     try:
-        return numba.njit(cache=keep, error_model="numpy", nogil=True)(function)
+        folder = jit.cache_folder() / f"toyfaces-{digest.hexdigest()[:16]}"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home folder
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+_CACHE = _cache_folder()
+
+
+def _exact(function: Callable[..., Any]) -> Any:
+    """Compile without fast-math."""
+    before = config.CACHE_DIR  # type: ignore[attr-defined]
+    config.CACHE_DIR = str(_CACHE) if _CACHE else before  # type: ignore[attr-defined]
+    try:
+        return numba.njit(cache=_CACHE is not None, error_model="numpy", nogil=True)(function)
     finally:
         config.CACHE_DIR = before  # type: ignore[attr-defined]
 

@@ -50,8 +50,12 @@ def dataset(
     path = cache_folder() / f"v{RENDERER_VERSION}-{size}px-n{n}-seed{seed}-{split}.npz"
     kept = _read(path, n, size)
     if kept is None:
-        factors = sample_factors(n, seed, split, portrait=True)
-        images = np.empty((n, 3, size, size), np.uint8)
+        try:
+            images = np.empty((n, 3, size, size), np.uint8)
+            factors = sample_factors(n, seed, split, portrait=True)
+        except MemoryError:
+            gib = n * 3 * size * size / 2**30
+            raise DataError(f"toyfaces: {n} images of {size} px need {gib:,.0f} GiB; ask for fewer") from None
         with _progress(n, quiet) as drawn:
             for start in range(0, n, _CHUNK):
                 part = slice(start, start + _CHUNK)
