@@ -61,6 +61,8 @@ def load_run(
     ``which``: "ema", the average of the weights, or "raw", the weights themselves. ``checkpoint``: "last" for the
     newest good one (``on_notice`` is told of a damaged one passed over), or a step that has one. Raises TrainError.
     """
+    if which not in ("ema", "raw"):
+        raise ValueError(f"load_run: which must be 'ema' or 'raw', got {which!r}")
     out = Path(out)
     config = read_config(out)
     folder = out / "checkpoints"

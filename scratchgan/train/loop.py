@@ -223,7 +223,7 @@ class Trainer:
     def _draw(self) -> None:
         """Write the pictures of this step: samples and curves."""
         images = to_uint8(draw(self.game.ema.module, self.game.fixed_latents, self.config.device))
-        self._warn(self._watch.samples(images))
+        self._warn(self._watch.samples(self.step, images))
         run = self.out.resolve().name
         save_png(self._folder.samples / f"step-{self.step:06d}.png", image_grid(images), provenance(run, self.step))
         title = f"{run}: {self.dataset.name}, {self.config.size} px, {self.config.loss}"

@@ -6,6 +6,7 @@ import numpy as np
 
 _PATIENCE = 200  # steps in a row
 _PICTURES = 3  # pictures in a row
+_SETTLED = 300  # steps before which samples may well be alike, G having learnt nothing yet
 
 
 class Watch:
@@ -31,9 +32,9 @@ class Watch:
             "try a lower lr_d, d_norm=spectral, label_smoothing=0.1 or r1=1"
         )
 
-    def samples(self, images: np.ndarray) -> str | None:
+    def samples(self, step: int, images: np.ndarray) -> str | None:
         """Return a warning if the samples, uint8 (N,H,W,C), have been nearly all the same for several pictures."""
-        alike = _spread(images) < 0.1 * self._real_spread
+        alike = step >= _SETTLED and _spread(images) < 0.1 * self._real_spread
         self._pictures_alike = self._pictures_alike + 1 if alike else 0
         if self._pictures_alike != _PICTURES:
             return None
