@@ -25,19 +25,22 @@ def _keep_larger(best, index, line, stride, position):
     """Where line[stride * v] beats best[v], take it, and its position + stride * v as the index."""
     if stride == 1:
         for v in range(best.size):
-            if line[v] > best[v] or line[v] != line[v]:
-                best[v] = line[v]
-                index[v] = position + v
+            value = line[v]
+            larger = (value > best[v]) | (value != value)
+            best[v] = value if larger else best[v]
+            index[v] = position + v if larger else index[v]
     elif stride == 2:
         for v in range(best.size):
-            if line[2 * v] > best[v] or line[2 * v] != line[2 * v]:
-                best[v] = line[2 * v]
-                index[v] = position + 2 * v
+            value = line[2 * v]
+            larger = (value > best[v]) | (value != value)
+            best[v] = value if larger else best[v]
+            index[v] = position + 2 * v if larger else index[v]
     else:
         for v in range(best.size):
-            if line[stride * v] > best[v] or line[stride * v] != line[stride * v]:
-                best[v] = line[stride * v]
-                index[v] = position + stride * v
+            value = line[stride * v]
+            larger = (value > best[v]) | (value != value)
+            best[v] = value if larger else best[v]
+            index[v] = position + stride * v if larger else index[v]
 
 
 @kernel(parallel=True)
