@@ -32,7 +32,8 @@ def test_the_folder_of_a_run(finished):
     files = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     assert files == [
         ".lock", "checkpoints/step-000010.safetensors", "checkpoints/step-000012.safetensors", "config.json",
-        "curves.png", "log.jsonl", "real.png", "samples/step-000004.png", "samples/step-000008.png", "samples/step-000012.png",
+        "curves.png", "log.jsonl", "real.png",
+        "samples/step-000004.png", "samples/step-000008.png", "samples/step-000012.png",
     ]  # fmt: skip
     config = TrainConfig.from_json(out / "config.json")
     assert (config.size, config.channels) == (8, 3)
