@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,13 +96,10 @@ def _loaded(what: str) -> Any:
         raise ValueError(f"expected FILE.py:NAME, got {what!r}")
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file")
-    specification = importlib.util.spec_from_file_location(Path(path).stem, path)
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    if not hasattr(module, name):
+    found = runpy.run_path(path)
+    if name not in found:
         raise ValueError(f"{path} has no {name!r}")
-    return getattr(module, name)
+    return found[name]
 
 
 if __name__ == "__main__":

@@ -105,12 +105,19 @@ _DUAL: dict[str, Callable[..., Any]] = {
 
 
 @st.composite
-def graphs(draw: st.DrawFn, *, max_leaves: int = 3, max_steps: int = 12, max_fan_out: int = 30) -> Graph:
-    """Random programs: diamonds and x used twice by construction, detached branches, one value used up to 30 times."""
+def graphs(
+    draw: st.DrawFn, *, max_leaves: int = 3, max_steps: int = 12, max_fan_out: int = 30, detached: bool = True
+) -> Graph:
+    """Random programs: diamonds and x used twice by construction, detached branches, one value used up to 30 times.
+
+    detached: whether to detach. The gradient of such a program is by intention not the derivative of its result, so
+    it cannot be held against differences.
+    """
+    names = tuple(name for name in OPERATIONS if detached or name != "detach")
     leaves = draw(st.integers(1, max_leaves))
     steps: list[tuple[str, tuple[int, ...]]] = []
     for _ in range(draw(st.integers(1, max_steps))):
-        name = draw(st.sampled_from(tuple(OPERATIONS)))
+        name = draw(st.sampled_from(names))
         count = leaves + len(steps)
         uses = [draw(st.integers(0, count - 1)) for _ in range(OPERATIONS[name])]
         if len(uses) == 2 and draw(st.booleans()):
