@@ -82,16 +82,22 @@ class Function:
         raise NotImplementedError
 
     def __call__(self, *inputs: Any) -> Any:
-        tensors = tuple([x if isinstance(x, Tensor) else as_tensor(x) for x in inputs])
-        arrays = [t.data for t in tensors]
+        # Plain loops here and in Node: this is the cost of every operator, and it shows in small networks.
+        tensors, arrays, tracked = [], [], False
+        for x in inputs:
+            if not isinstance(x, Tensor):
+                x = as_tensor(x)
+            tensors.append(x)
+            arrays.append(x.data)
+            tracked = tracked or x.requires_grad
+        tracked = tracked and _recording.get()
         result = self.forward(*arrays)
-        recorded = _recording.get() and any([t.requires_grad for t in tensors])
         if type(result) is tuple:
             outputs = tuple([frozen(y, arrays) for y in result])
-            node = Node(self, tensors, outputs, several=True) if recorded else None
+            node = Node(self, tensors, outputs, several=True) if tracked else None
             return tuple([Tensor._made_by(node, i, y) for i, y in enumerate(outputs)])
         y = frozen(result, arrays)
-        return Tensor._made_by(Node(self, tensors, (y,)) if recorded else None, 0, y)
+        return Tensor._made_by(Node(self, tensors, (y,)) if tracked else None, 0, y)
 
 
 class Node:
@@ -112,26 +118,25 @@ class Node:
         "several",
     )  # fmt: skip
 
-    def __init__(
-        self, function: Function, tensors: tuple[Tensor, ...], outputs: tuple[Array, ...], several: bool = False
-    ):
+    def __init__(self, function: Function, tensors: list[Tensor], outputs: tuple[Array, ...], several: bool = False):
         self.function = function
         self.order = next(_clock)
         self.several = several
         self.hooks: list[tuple[int, Callable[[Tensor], Tensor | None]]] | None = None
-        # Where each input came from; None for a constant.
-        self.edges: tuple[Edge | None, ...] = tuple([_edge(t) for t in tensors])
-        self.kinds = tuple([(t.data.shape, t.data.dtype) for t in tensors])
+        self.edges: list[Edge | None] = []  # where each input came from; None for a constant
+        self.kinds: list[tuple[tuple[int, ...], Any]] = []  # shape and dtype of each input
+        self.inputs: list[Array | None] = []  # the arrays that backward reads
+        self.fingerprints: list[int | None] = []
         keep = function.saves_inputs
-        if keep is True:
-            self.inputs: tuple[Array | None, ...] = tuple([t.data for t in tensors])
-        elif keep is False:
-            self.inputs = (None,) * len(tensors)
-        else:
-            self.inputs = tuple([t.data if k else None for t, k in zip(tensors, keep, strict=True)])
+        for i, t in enumerate(tensors):
+            array = t.data
+            self.edges.append((t._node, t._index) if t._node is not None else (t, 0) if t.requires_grad else None)
+            self.kinds.append((array.shape, array.dtype))
+            kept = array if keep is True or (keep and keep[i]) else None
+            self.inputs.append(kept)
+            self.fingerprints.append(None if kept is None else fingerprint(kept))
         # A kept output is an array; for one that is not kept, its shape and dtype are enough.
         self.outputs = outputs if function.saves_output else tuple([(y.shape, y.dtype) for y in outputs])
-        self.fingerprints = tuple([fingerprint(array) for array in self.inputs])
         frame = sys._getframe(2)
         while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
             frame = frame.f_back
@@ -327,7 +332,13 @@ def _sweep(
     def send(edge: Edge | None, g: Tensor) -> None:
         assert edge is not None
         key = (id(edge[0]), edge[1])
-        arrived[key] = arrived[key] + g if key in arrived else g
+        before = arrived.get(key)
+        if before is None:
+            arrived[key] = g
+        elif create_graph:
+            arrived[key] = before + g
+        else:  # the same sum, without the ceremony of an operator
+            arrived[key] = Tensor._made_by(None, 0, frozen(before.data + g.data, []))
 
     with recording(create_graph):
         for y, gy in zip(outputs, cotangents, strict=True):

@@ -18,8 +18,9 @@ from .device import Array
 def frozen(y: Any, inputs: list[Array]) -> Array:
     """Return an operator's result as a read-only array. ``inputs`` are the arrays it was computed from."""
     if type(y) is np.ndarray:
-        if any([y is x for x in inputs]):
-            y = y.view()  # the caller's own array stays as it was
+        for x in inputs:
+            if y is x:
+                y = y.view()  # the caller's own array stays as it was
     elif isinstance(y, np.generic):
         y = np.asarray(y)  # NumPy's functions return scalars for 0-d results
     else:
@@ -28,7 +29,7 @@ def frozen(y: Any, inputs: list[Array]) -> Array:
     return y
 
 
-def fingerprint(array: Array | None) -> int | None:
+def fingerprint(array: Array) -> int | None:
     """Return a checksum of an array that someone may still write to, None for one that cannot change.
 
     A read-only view of a writable array can change, so what counts is the array that owns the memory.
@@ -36,6 +37,6 @@ def fingerprint(array: Array | None) -> int | None:
     owner = array
     while type(owner) is np.ndarray:
         if owner.flags.writeable:
-            return zlib.crc32(np.ascontiguousarray(array))  # type: ignore[arg-type]
+            return zlib.crc32(np.ascontiguousarray(array))
         owner = owner.base
     return None

@@ -24,17 +24,18 @@ def _operands(operator: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
         a = _constant(a, b)
     if not isinstance(b, Tensor):
         b = _constant(b, a)
-    if a.data.dtype != b.data.dtype:
-        if a.dtype == bool:
-            a = Tensor(a.data.astype(b.dtype))
-        elif b.dtype == bool:
-            b = Tensor(b.data.astype(a.dtype))
+    x, y = a.data, b.data
+    if x.dtype is not y.dtype and x.dtype != y.dtype:
+        if x.dtype == bool:
+            a = Tensor(x.astype(y.dtype))
+        elif y.dtype == bool:
+            b = Tensor(y.astype(x.dtype))
         else:
             raise TypeError(
-                f"{operator}: the operands are {a.dtype} and {b.dtype}; nothing is promoted silently, "
+                f"{operator}: the operands are {x.dtype} and {y.dtype}; nothing is promoted silently, "
                 "convert one with .astype"
             )
-    if type(a.data) is not type(b.data):
+    if type(x) is not type(y):
         raise DeviceError(f"{operator}: the operands are on {a.device} and {b.device}; move one with .to")
     return a, b
 
