@@ -80,6 +80,9 @@ PANEL_ROWS = 3 * ROW_STEP
 MAX_DEPTH = 256
 PITCH = MAX_DEPTH + 16
 
+# While a tile is computed, the panel of A that comes next is fetched, this many numbers further with each step.
+AHEAD = 4
+
 
 def lanes(itemsize: int) -> int:
     """Return how many numbers of ``itemsize`` bytes a vector register holds."""
@@ -99,10 +102,10 @@ class _Vectors:
         self.lanes = lanes(self.itemsize)
         self.type = ir.VectorType(self.element, self.lanes)
         self.zero = ir.Constant(self.type, [0.0] * self.lanes)
-        suffix = f"v{self.lanes}f{array.dtype.bitwidth}"
+        self.suffix = f"v{self.lanes}f{array.dtype.bitwidth}"
         # fmuladd, not fma: where the processor has no fused instruction, fma would be a call of the C library.
         self._fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(self.type, [self.type] * 3), f"llvm.fmuladd.{suffix}"
+            builder.module, ir.FunctionType(self.type, [self.type] * 3), f"llvm.fmuladd.{self.suffix}"
         )
 
     def pointer(self, array: types.Array, value: Any, position: Any) -> Any:
@@ -121,38 +124,88 @@ class _Vectors:
         store = self.builder.store(value, self.builder.bitcast(pointer, self.type.as_pointer()))
         store.align = self.itemsize
 
-    def broadcast(self, pointer: Any) -> Any:
-        undefined = ir.Constant(self.type, ir.Undefined)
-        first = self.builder.insert_element(undefined, self.builder.load(pointer), ir.IntType(32)(0))
+    def store_first(self, count: Any, value: Any, pointer: Any) -> None:
+        """Store lanes 0 ... count - 1, and touch no memory behind them."""
+        index = ir.VectorType(_INT, self.lanes)
+        present = self.builder.icmp_signed("<", ir.Constant(index, list(range(self.lanes))), self.repeat(count, index))
+        function = cgutils.get_or_insert_function(
+            self.builder.module,
+            ir.FunctionType(ir.VoidType(), [self.type, self.type.as_pointer(), ir.IntType(32), present.type]),
+            f"llvm.masked.store.{self.suffix}.p0",
+        )
+        vector = self.builder.bitcast(pointer, self.type.as_pointer())
+        self.builder.call(function, [value, vector, ir.IntType(32)(self.itemsize), present])
+
+    def repeat(self, value: Any, vector: Any = None) -> Any:
+        """A register, or another vector type, with the value in every lane."""
+        undefined = ir.Constant(vector or self.type, ir.Undefined)
+        first = self.builder.insert_element(undefined, value, ir.IntType(32)(0))
         lanes_of_first = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(first, undefined, lanes_of_first)
+
+    def shuffle(self, a: Any, b: Any, order: list[int]) -> Any:
+        """The lanes of a, then of b, in this order."""
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), order))
+
+    def interleave(self, a: Any, b: Any) -> tuple[Any, Any]:
+        """Two registers: a0 b0 a1 b1 ..."""
+        low, high = (
+            [lane + which * self.lanes for lane in range(first, first + self.lanes // 2) for which in range(2)]
+            for first in (0, self.lanes // 2)
+        )
+        return self.shuffle(a, b, low), self.shuffle(a, b, high)
+
+    def prefetch(self, pointer: Any) -> None:
+        byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32]), "llvm.prefetch.p0"
+        )
+        read, keep_in_second_level, data = i32(0), i32(2), i32(1)
+        self.builder.call(function, [self.builder.bitcast(pointer, byte), read, keep_in_second_level, data])
+
+    def loop(self, count: Any, body: Callable[[Any], None]) -> None:
+        """Emit ``body`` for i = 0, lanes, 2*lanes, ... while i < count, and at least once."""
+        builder = self.builder
+        before = builder.block
+        loop = builder.append_basic_block("run.loop")
+        after = builder.append_basic_block("run.after")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        i = builder.phi(_INT)
+        body(i)
+        following = builder.add(i, _INT(self.lanes))
+        i.add_incoming(_INT(0), before)
+        i.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+        builder.position_at_end(after)
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         return self.builder.call(self._fma, [a, b, c])
 
 
 def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows: int) -> Any:
-    c, c_at, c_pitch, a, a_at, b, b_at, b_pitch, depth, first = arguments
+    c, c_at, c_pitch, a, a_at, ahead, b, b_at, b_pitch, depth, first = arguments
     vectors = _Vectors(context, builder, signature.args[0])
     pointer_c = vectors.pointer(signature.args[0], c, c_at)
     pointer_a = vectors.pointer(signature.args[3], a, a_at)
-    pointer_b = vectors.pointer(signature.args[5], b, b_at)
+    pointer_ahead = vectors.pointer(signature.args[3], a, ahead)
+    pointer_b = vectors.pointer(signature.args[6], b, b_at)
     cells = [(row, column) for row in range(rows) for column in range(2)]
 
     before = builder.block
     loop = builder.append_basic_block("tile.loop")
     after = builder.append_basic_block("tile.after")
-    builder.cbranch(builder.icmp_signed(">", depth, _INT(0)), loop, after)
-
+    builder.branch(loop)
     builder.position_at_end(loop)
     k = builder.phi(_INT)
     row_of_b = builder.phi(pointer_b.type)
     sums = {cell: builder.phi(vectors.type) for cell in cells}
     b_now = [vectors.load(vectors.offset(row_of_b, column * vectors.lanes)) for column in range(2)]
     column_of_a = builder.gep(pointer_a, [k])
+    vectors.prefetch(builder.gep(pointer_ahead, [builder.mul(k, _INT(AHEAD))]))
     new = {}
     for row in range(rows):
-        a_now = vectors.broadcast(vectors.offset(column_of_a, row * PITCH))
+        a_now = vectors.repeat(builder.load(vectors.offset(column_of_a, row * PITCH)))
         for column in range(2):
             new[row, column] = vectors.multiply_add(a_now, b_now[column], sums[row, column])
     k_next = builder.add(k, _INT(1))
@@ -166,10 +219,6 @@ def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows:
     builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, after)
 
     builder.position_at_end(after)
-    total = {cell: builder.phi(vectors.type) for cell in cells}
-    for cell in cells:
-        total[cell].add_incoming(vectors.zero, before)
-        total[cell].add_incoming(new[cell], loop)
     row_of_c = pointer_c
     targets = {}
     for row in range(rows):
@@ -179,19 +228,20 @@ def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows:
     with builder.if_else(first) as (overwrite, accumulate):
         with overwrite:
             for cell in cells:
-                vectors.store(total[cell], targets[cell])
+                vectors.store(new[cell], targets[cell])
         with accumulate:
             for cell in cells:
-                vectors.store(builder.fadd(vectors.load(targets[cell]), total[cell]), targets[cell])
+                vectors.store(builder.fadd(vectors.load(targets[cell]), new[cell]), targets[cell])
     return context.get_dummy_value()
 
 
 def _tile_intrinsic(rows: int) -> Callable[..., Any]:
     @intrinsic
-    def multiply_tile(typing, c, c_at, c_pitch, a, a_at, b, b_at, b_pitch, depth, first):  # type: ignore[no-untyped-def]
+    def multiply_tile(typing, c, c_at, c_pitch, a, a_at, ahead, b, b_at, b_pitch, depth, first):  # type: ignore[no-untyped-def]
         signature = types.void(
-            c, types.intp, types.intp, a, types.intp, b, types.intp, types.intp, types.intp, types.boolean
-        )
+            c, types.intp, types.intp, a, types.intp, types.intp, b, types.intp, types.intp, types.intp,
+            types.boolean,
+        )  # fmt: skip
         return signature, lambda context, builder, signature, arguments: _emit_tile(
             context, builder, signature, arguments, rows
         )
@@ -199,8 +249,9 @@ def _tile_intrinsic(rows: int) -> Callable[..., Any]:
     return multiply_tile
 
 
-# c[c_at + r*c_pitch + j] (+)= sum over k < depth of a[a_at + r*PITCH + k] * b[b_at + k*b_pitch + j]
-# for r < 1, 2 or 3 ROW_STEP and j < 2*lanes; the old values of c count unless `first`.
+# c[c_at + r*c_pitch + j] (+)= sum over k < depth (>= 1) of a[a_at + r*PITCH + k] * b[b_at + k*b_pitch + j]
+# for r < 1, 2 or 3 ROW_STEP and j < 2*lanes; the old values of c count unless `first`. a[ahead:] up to AHEAD * depth
+# is fetched into the cache; it need not exist.
 multiply_tile_low = _tile_intrinsic(ROW_STEP)
 multiply_tile_middle = _tile_intrinsic(2 * ROW_STEP)
 multiply_tile_high = _tile_intrinsic(3 * ROW_STEP)
@@ -220,18 +271,146 @@ def copy_run(typing, target, target_at, source, source_at, count):  # type: igno
         vectors = _Vectors(context, builder, signature.args[0])
         to = vectors.pointer(signature.args[0], target, target_at)
         origin = vectors.pointer(signature.args[2], source, source_at)
-        before = builder.block
-        loop = builder.append_basic_block("run.loop")
-        after = builder.append_basic_block("run.after")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        i = builder.phi(_INT)
-        vectors.store(vectors.load(builder.gep(origin, [i])), builder.gep(to, [i]))
-        following = builder.add(i, _INT(vectors.lanes))
-        i.add_incoming(_INT(0), before)
-        i.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
-        builder.position_at_end(after)
+        vectors.loop(count, lambda i: vectors.store(vectors.load(builder.gep(origin, [i])), builder.gep(to, [i])))
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
+def copy_every_second(typing, target, target_at, source, source_at, count):  # type: ignore[no-untyped-def]
+    """target[i] = source[2*i] for i < ``count`` (>= 1), in whole registers, as ``copy_run``: up to ``lanes`` - 1
+    more are written, and twice as many numbers plus one read."""
+    signature = types.void(target, types.intp, source, types.intp, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_at, source, source_at, count = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        to = vectors.pointer(signature.args[0], target, target_at)
+        origin = vectors.pointer(signature.args[2], source, source_at)
+        even = [2 * i for i in range(vectors.lanes)]
+
+        def body(i: Any) -> None:
+            here = builder.gep(origin, [builder.mul(i, _INT(2))])
+            halves = vectors.load(here), vectors.load(vectors.offset(here, vectors.lanes))
+            vectors.store(vectors.shuffle(*halves, even), builder.gep(to, [i]))
+
+        vectors.loop(count, body)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
+def write_run(typing, target, target_at, source, source_at, addend, count):  # type: ignore[no-untyped-def]
+    """target[i] = source[i] + ``addend`` for i < ``count`` (>= 1). Writes no more; reads whole registers."""
+    signature = types.void(target, types.intp, source, types.intp, target.dtype, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_at, source, source_at, addend, count = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        to = vectors.pointer(signature.args[0], target, target_at)
+        origin = vectors.pointer(signature.args[2], source, source_at)
+        addends = vectors.repeat(addend)
+
+        def body(i: Any) -> None:
+            value = builder.fadd(vectors.load(builder.gep(origin, [i])), addends)
+            vectors.store_first(builder.sub(count, i), value, builder.gep(to, [i]))
+
+        vectors.loop(count, body)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
+def write_interleaved(typing, target, target_at, even, even_at, odd, odd_at, addend, count):  # type: ignore[no-untyped-def]
+    """target[2*i] = even[i] + ``addend``, target[2*i + 1] = odd[i] + ``addend``, as far as they are among the first
+    ``count`` (>= 1) of target. Writes no more; reads whole registers."""
+    signature = types.void(target, types.intp, even, types.intp, odd, types.intp, target.dtype, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_at, even, even_at, odd, odd_at, addend, count = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        to = vectors.pointer(signature.args[0], target, target_at)
+        evens = vectors.pointer(signature.args[2], even, even_at)
+        odds = vectors.pointer(signature.args[4], odd, odd_at)
+        addends = vectors.repeat(addend)
+        half = builder.lshr(builder.add(count, _INT(1)), _INT(1))
+
+        def body(i: Any) -> None:
+            pair = (builder.fadd(vectors.load(builder.gep(origin, [i])), addends) for origin in (evens, odds))
+            for part, value in enumerate(vectors.interleave(*pair)):
+                start = builder.add(builder.shl(i, _INT(1)), _INT(part * vectors.lanes))
+                vectors.store_first(builder.sub(count, start), value, builder.gep(to, [start]))
+
+        vectors.loop(half, body)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
+def add_run(typing, target, target_at, source, source_at, count):  # type: ignore[no-untyped-def]
+    """target[i] += source[i] for i < ``count`` (>= 1). Writes no more; reads whole registers."""
+    signature = types.void(target, types.intp, source, types.intp, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_at, source, source_at, count = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        to = vectors.pointer(signature.args[0], target, target_at)
+        origin = vectors.pointer(signature.args[2], source, source_at)
+
+        def body(i: Any) -> None:
+            here = builder.gep(to, [i])
+            value = builder.fadd(vectors.load(here), vectors.load(builder.gep(origin, [i])))
+            vectors.store_first(builder.sub(count, i), value, here)
+
+        vectors.loop(count, body)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
+def transpose_square(typing, target, target_at, target_pitch, source, source_at, source_pitch):  # type: ignore[no-untyped-def]
+    """target[j*target_pitch + i] = source[i*source_pitch + j] for i, j < ``lanes``.
+
+    Interleaving register i with register i + lanes/2 moves one bit of the register's number into the position
+    within the register; log2(lanes) rounds of it exchange the two.
+    """
+    signature = types.void(target, types.intp, types.intp, source, types.intp, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_at, target_pitch, source, source_at, source_pitch = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        to = vectors.pointer(signature.args[0], target, target_at)
+        origin = vectors.pointer(signature.args[3], source, source_at)
+        lanes = vectors.lanes
+        rows = []
+        for _ in range(lanes):
+            rows.append(vectors.load(origin))
+            origin = builder.gep(origin, [source_pitch])
+
+        for _ in range(lanes.bit_length() - 1):
+            pairs = zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True)
+            rows = [row for a, b in pairs for row in vectors.interleave(a, b)]
+        for row in rows:
+            vectors.store(row, to)
+            to = builder.gep(to, [target_pitch])
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
+def prefetch(typing, array, position):  # type: ignore[no-untyped-def]
+    """Ask for the cache line of array[position], which need not exist, without waiting for it."""
+    signature = types.void(array, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors = _Vectors(context, builder, signature.args[0])
+        vectors.prefetch(vectors.pointer(signature.args[0], *arguments))
         return context.get_dummy_value()
 
     return signature, emit

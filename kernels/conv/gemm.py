@@ -5,29 +5,28 @@ With the weights as a matrix A (rows: output channels; columns k: a source chann
     B[k = (channel, tap), j = pixel q] = source[channel, q * step + tap]          (the im2col matrix)
 
 convolution is A @ B. B is never made as a whole: it repeats every source pixel once per tap. A task takes a block
-of about a hundred pixels q and keeps all it needs in its processor's cache:
+of one or two hundred pixels q and keeps all it needs in its processor's cache. For some channels at a time:
 
-    source image --(1 stage)--> rows of the block, with the zero padding written out, and split by column
-                                modulo the step, so that every tap of every row is a contiguous run
-                 --(2 pack)---> at most 256 rows of B for the block's pixels, by copying those runs
-                 --(3 multiply) A's panels of 12 rows times B's stripes of two registers, into sums
-                 --(4 finish)-> the sums plus bias, written to the output's phases
+    1 stage      copy what the block's taps look at, the zero padding written out (``blocks.py``)
+    2 pack       at most 256 rows of B for the block's pixels, by copying runs out of the stage
+    3 multiply   A's panels of 12 rows by B's stripes of two registers, added to the sums
 
-Steps 2 and 3 repeat for each 256 rows of B, step 4 comes once for each row of phases. A block is made of whole
-rows of the grid of q and may go across images, so that images of 4x4 pixels fill the registers as well as large ones.
+Steps 2 and 3 come once for each phase of the output. In the end
 
-Results do not depend on the number of threads: a pixel's sum is always taken over k in blocks of the same size.
+    4 finish     the phases' sums are interleaved, plus bias, to rows of the output
+
+A pixel's sum is always taken over k in the same blocks, so results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 from numba import prange
 
 from ..jit import kernel
 from ..simd import (
+    AHEAD,
     MAX_DEPTH,
     PITCH,
     ROW_STEP,
@@ -36,102 +35,74 @@ from ..simd import (
     multiply_tile_high,
     multiply_tile_low,
     multiply_tile_middle,
+    write_interleaved,
+    write_run,
 )
+from .blocks import locate, stage
 
 REGISTER_BYTES = UNIT.register_bytes
 
 
-class Shape(NamedTuple):
-    """The sizes of one product. ``channels`` and ``rows`` are those of one group."""
+class Product(NamedTuple):
+    """What the product needs besides its ``Shape``. A worker's memory is the stage, columns of B, and sums."""
 
-    groups: int
-    channels: int  # of the source
-    height: int
-    width: int
-    rows: int  # of A: output channels
-    out_height: int
-    out_width: int
-    grid_rows: int  # rows of q in all images together
-    grid_height: int
-    grid_width: int
-    step_height: int
-    step_width: int
-    stride_height: int
-    stride_width: int
-    top: int  # first row and column that a tap looks at, relative to q * step
-    left: int
-    tap_lines: int  # source rows between the first and the last tap, both counted
-    line: int  # numbers in one staged source row and one residue modulo the step
-    block_rows: int  # of q, in a block
-    block_width: int
     row_chunk: int  # rows of A in a task
-    channel_pitch: int  # numbers staged for one channel
-    columns_at: int  # where in a worker's memory the columns of B and the sums begin
+    columns_at: int
     sums_at: int
     pitch: int  # numbers from one row of B, or of the sums, to the next
     memory: int  # numbers of memory for one worker
-    blocks_across: int
-    blocks: int
+    padded_rows: int  # rows of A in all, with what fills the last row step
+    parts: int  # blocks of k in one channel block: more than one only if the kernel has over MAX_DEPTH taps
     tasks: int
 
 
-@kernel
-def stage(x, memory, at, row_at, first_channel, channels, shape, first_row, rows, first_column):  # type: ignore[no-untyped-def]
-    """Copy what the block's taps look at; ``row_at[r]`` becomes the position of row r's first tap.
+ROWS_PER_TASK = 16
 
-    ``first_channel`` counts over all images' channels up to the first image's: channel c of image n is
-    source plane ``n * groups * channels + first_channel + c``.
+
+@kernel
+def pack_weights(w, a, strides, elements, element_ends, phase_taps, phase_a, shape, product, task):
+    """Lay A out in panels, sixteen rows of it. Row m of the block of k number b of group g begins, in its phase, at
+
+        ((g * blocks + b) * padded_rows + m) * PITCH
+
+    ``strides`` are those of w by group, row and channel. A tap's weight is the sum of the ``elements``, positions
+    in the kernel, from the last tap's end to its own. Rows that fill the last row step are never used.
     """
-    planes = shape.groups * shape.channels
-    row_length = shape.step_width * shape.line
-    staged = 0
-    r = 0
-    while r < rows:
-        image = (first_row + r) // shape.grid_height
-        q = (first_row + r) - image * shape.grid_height
-        count = min(shape.grid_height - q, rows - r)
-        for i in range(count):
-            row_at[r + i] = at + (staged + i * shape.step_height) * row_length
-        lines = (count - 1) * shape.step_height + shape.tap_lines
-        source_row = q * shape.step_height + shape.top
-        for residue in range(shape.step_width):
-            start = first_column * shape.step_width + shape.left + residue
-            begin = min(max(0, -(start // shape.step_width)), shape.line)
-            end = max(begin, min(shape.line, -((start - shape.width) // shape.step_width)))
-            for c in range(channels):
-                plane = (image * planes + first_channel + c) * shape.height
-                to = at + c * shape.channel_pitch + staged * row_length + residue * shape.line
-                for i in range(lines):
-                    row = source_row + i
-                    if row < 0 or row >= shape.height:
-                        for j in range(shape.line):
-                            memory[to + j] = 0
-                    else:
-                        for j in range(begin):
-                            memory[to + j] = 0
-                        source = (plane + row) * shape.width + start
-                        if shape.step_width == 1:
-                            for j in range(begin, end):
-                                memory[to + j] = x[source + j]
-                        else:
-                            for j in range(begin, end):
-                                memory[to + j] = x[source + j * shape.step_width]
-                        for j in range(end, shape.line):
-                            memory[to + j] = 0
-                    to += row_length
-        staged += lines
-        r += count
+    chunks = -(-shape.rows // ROWS_PER_TASK)
+    group, first = task // chunks, task % chunks * ROWS_PER_TASK
+    blocks = -(-shape.channels // shape.channel_block)
+    for channel in range(shape.channels):
+        block = channel // shape.channel_block
+        inner = channel - block * shape.channel_block
+        panel = (group * blocks + block) * product.parts * product.padded_rows
+        for m in range(first, min(shape.rows, first + ROWS_PER_TASK)):
+            kernel_at = group * strides[0] + m * strides[1] + channel * strides[2]
+            element = 0
+            for phase in range(phase_taps.size - 1):
+                k = inner * (phase_taps[phase + 1] - phase_taps[phase])
+                to = phase_a[phase] + (panel + m) * PITCH
+                for tap in range(phase_taps[phase], phase_taps[phase + 1]):
+                    if k == MAX_DEPTH:
+                        k = 0
+                        to += product.padded_rows * PITCH
+                    value = w[kernel_at + elements[element]]
+                    element += 1
+                    while element < element_ends[tap]:
+                        value += w[kernel_at + elements[element]]
+                        element += 1
+                    a[to + k] = value
+                    k += 1
 
 
 @kernel
-def pack(memory, to, pitch, row_at, rows, width, channel_pitch, tap_at, first_tap, taps, k, depth):  # type: ignore[no-untyped-def]
+def pack(memory, to, pitch, table, rows, width, channel_pitch, tap_at, first_tap, taps, k, depth):
     """Write rows k ... k + depth of B, ``pitch`` apart, for the block's rows of ``width`` pixels each."""
     channel = k // taps
     tap = k - channel * taps
     for _ in range(depth):
         source = channel * channel_pitch + tap_at[first_tap + tap]
         for r in range(rows):
-            copy_run(memory, to + r * width, memory, source + row_at[r], width)
+            copy_run(memory, to + r * width, memory, source + table[r], width)
         to += pitch
         tap += 1
         if tap == taps:
@@ -140,62 +111,55 @@ def pack(memory, to, pitch, row_at, rows, width, channel_pitch, tap_at, first_ta
 
 
 @kernel
-def multiply(sums, sums_at, sums_pitch, a, a_at, rows, b, b_at, b_pitch, columns, depth, first):  # type: ignore[no-untyped-def]
-    """sums (+)= A @ B for ``rows`` rows of A, rounded up to a row step, and whole stripes of B's columns."""
+def multiply(sums, sums_at, sums_pitch, a, a_at, rows, b, b_at, b_pitch, columns, depth, first):
+    """sums (+)= A @ B for ``rows`` rows of A, rounded up to a row step, and whole stripes of B's columns.
+
+    ``first`` says that the sums have no value yet.
+    """
     stripe = 2 * REGISTER_BYTES // a.itemsize
     row = 0
     while row < rows:
         a_row, c_row = a_at + row * PITCH, sums_at + row * sums_pitch
-        if rows - row > 2 * ROW_STEP:
-            for j in range(0, columns, stripe):
-                multiply_tile_high(sums, c_row + j, sums_pitch, a, a_row, b, b_at + j, b_pitch, depth, first)
-            row += 3 * ROW_STEP
-        elif rows - row > ROW_STEP:
-            for j in range(0, columns, stripe):
-                multiply_tile_middle(sums, c_row + j, sums_pitch, a, a_row, b, b_at + j, b_pitch, depth, first)
-            row += 2 * ROW_STEP
-        else:
-            for j in range(0, columns, stripe):
-                multiply_tile_low(sums, c_row + j, sums_pitch, a, a_row, b, b_at + j, b_pitch, depth, first)
-            row += ROW_STEP
-
-
-@kernel
-def _finish(y, bias, memory, shape, first_channel, rows, first_row, block_rows, first_column, width, phase_row):  # type: ignore[no-untyped-def]
-    """Write the sums of one row of phases, side by side in memory, to the output, and add the bias."""
-    across = shape.stride_width
-    phase_pitch = shape.row_chunk * shape.pitch
-    planes = shape.groups * shape.rows
-    for r in range(block_rows):
-        image = (first_row + r) // shape.grid_height
-        row = ((first_row + r) - image * shape.grid_height) * shape.stride_height + phase_row
-        if row >= shape.out_height:
-            continue
-        first = first_column * across
-        last = min(first + width * across, shape.out_width)
-        for m in range(rows):
-            b = bias[first_channel + m] if bias.size else bias.dtype.type(0)
-            source = shape.sums_at + m * shape.pitch + r * width
-            to = ((image * planes + first_channel + m) * shape.out_height + row) * shape.out_width + first
-            whole = (last - first) // across
-            if across == 1:
-                for j in range(whole):
-                    y[to + j] = memory[source + j] + b
-            elif across == 2:
-                for j in range(whole):
-                    y[to + 2 * j] = memory[source + j] + b
-                    y[to + 2 * j + 1] = memory[source + phase_pitch + j] + b
+        steps = min(3, -(-(rows - row) // ROW_STEP))
+        ahead = a_row + steps * ROW_STEP * PITCH
+        for j in range(0, columns, stripe):
+            if steps == 3:
+                multiply_tile_high(sums, c_row + j, sums_pitch, a, a_row, ahead, b, b_at + j, b_pitch, depth, first)
+            elif steps == 2:
+                multiply_tile_middle(sums, c_row + j, sums_pitch, a, a_row, ahead, b, b_at + j, b_pitch, depth, first)
             else:
-                for phase in range(across):
-                    for j in range(whole):
-                        y[to + across * j + phase] = memory[source + phase * phase_pitch + j] + b
-            for phase in range(last - first - whole * across):
-                y[to + across * whole + phase] = memory[source + phase * phase_pitch + whole] + b
+                multiply_tile_low(sums, c_row + j, sums_pitch, a, a_row, ahead, b, b_at + j, b_pitch, depth, first)
+            ahead += AHEAD * depth
+        row += steps * ROW_STEP
 
 
 @kernel
-def _task(x, a, bias, y, memory, start, row_at, tap_at, phase_taps, phase_a, shape, task):  # type: ignore[no-untyped-def]
-    chunks = -(-shape.rows // shape.row_chunk)
+def _finish(y, bias, memory, table, shape, product, first_channel, rows, block_rows, first_column, width):
+    """Write the sums of all phases to the output, channel by channel, and add the bias."""
+    across = shape.stride_width
+    phase_pitch = product.row_chunk * product.pitch
+    count = min(width * across, shape.out_width - first_column * across)
+    for m in range(rows):
+        b = bias[first_channel + m]
+        plane = (first_channel + m) * shape.out_height * shape.out_width
+        for r in range(block_rows):
+            to = plane + table[shape.block_rows + r]
+            source = product.sums_at + m * product.pitch + r * width
+            for _ in range(min(shape.stride_height, shape.out_height - table[2 * shape.block_rows + r])):
+                if across == 1:
+                    write_run(y, to, memory, source, b, count)
+                elif across == 2:
+                    write_interleaved(y, to, memory, source, memory, source + phase_pitch, b, count)
+                else:
+                    for j in range(count):
+                        y[to + j] = memory[source + j % across * phase_pitch + j // across] + b
+                to += shape.out_width
+                source += across * phase_pitch
+
+
+@kernel
+def _task(x, a, bias, y, memory, table, tap_at, phase_taps, phase_a, shape, product, task):
+    chunks = -(-shape.rows // product.row_chunk)
     block = task % shape.blocks
     chunk = task // shape.blocks % chunks
     group = task // shape.blocks // chunks
@@ -203,81 +167,51 @@ def _task(x, a, bias, y, memory, start, row_at, tap_at, phase_taps, phase_a, sha
     block_rows = min(shape.block_rows, shape.grid_rows - first_row)
     first_column = block % shape.blocks_across * shape.block_width
     width = min(shape.block_width, shape.grid_width - first_column)
-    first_m = chunk * shape.row_chunk
-    rows = min(shape.row_chunk, shape.rows - first_m)
-    padded_rows = -(-shape.rows // ROW_STEP) * ROW_STEP
+    first_m = chunk * product.row_chunk
+    rows = min(product.row_chunk, shape.rows - first_m)
+    channel_blocks = -(-shape.channels // shape.channel_block)
 
-    memory = memory[start : start + shape.memory]
-    stage(x, memory, 0, row_at, group * shape.channels, shape.channels, shape, first_row, block_rows, first_column)
-    for phase in range(shape.stride_height * shape.stride_width):
-        phase_row = phase // shape.stride_width
-        phase_column = phase - phase_row * shape.stride_width
-        sums = shape.sums_at + phase_column * shape.row_chunk * shape.pitch
-        taps = phase_taps[phase + 1] - phase_taps[phase]
-        total = shape.channels * taps
-        if total == 0:
-            memory[sums : sums + rows * shape.pitch] = 0
-        else:
-            steps = -(-total // MAX_DEPTH)
-            depth = -(-total // steps)
-            for step in range(steps):
-                k = step * depth
-                now = min(depth, total - k)
+    runs = locate(table, shape, first_row, block_rows, first_column)
+    for channel_block in range(channel_blocks):
+        first_channel = channel_block * shape.channel_block
+        channels = min(shape.channel_block, shape.channels - first_channel)
+        stage(x, memory, table, runs, group * shape.channels + first_channel, channels, shape)
+        for phase in range(phase_taps.size - 1):
+            sums = product.sums_at + phase * product.row_chunk * product.pitch
+            taps = phase_taps[phase + 1] - phase_taps[phase]
+            if taps == 0:
+                memory[sums : sums + rows * product.pitch] = 0
+            for part in range(-(-channels * taps // MAX_DEPTH)):
+                k = part * MAX_DEPTH
+                depth = min(MAX_DEPTH, channels * taps - k)
                 pack(
-                    memory, shape.columns_at, shape.pitch, row_at, block_rows, width, shape.channel_pitch,
-                    tap_at, phase_taps[phase], taps, k, now,
+                    memory, product.columns_at, product.pitch, table, block_rows, width, shape.channel_pitch,
+                    tap_at, phase_taps[phase], taps, k, depth,
                 )  # fmt: skip
-                at = phase_a[phase] + ((group * steps + step) * padded_rows + first_m) * PITCH
+                panel = ((group * channel_blocks + channel_block) * product.parts + part) * product.padded_rows
                 multiply(
-                    memory, sums, shape.pitch, a, at, rows, memory, shape.columns_at, shape.pitch,
-                    block_rows * width, now, step == 0,
+                    memory, sums, product.pitch, a, phase_a[phase] + (panel + first_m) * PITCH, rows,
+                    memory, product.columns_at, product.pitch, block_rows * width, depth,
+                    channel_block == 0 and part == 0,
                 )  # fmt: skip
-        if phase_column == shape.stride_width - 1:
-            _finish(
-                y, bias, memory, shape, group * shape.rows + first_m, rows, first_row, block_rows,
-                first_column, width, phase_row,
-            )  # fmt: skip
+    _finish(
+        y, bias, memory, table, shape, product, group * shape.rows + first_m, rows, block_rows, first_column, width
+    )  # fmt: skip
 
 
 @kernel(parallel=True)
-def convolve(x, a, bias, y, memory, row_at, tap_at, phase_taps, phase_a, shape):  # type: ignore[no-untyped-def]
-    """y = A @ B + bias, block by block; all arrays flat but ``row_at``, which has one row for each worker.
+def convolve(
+    x, w, bias, y, a, memory, tables, tap_at, elements, element_ends, phase_taps, phase_a, strides, shape, product
+):
+    """y = A @ B + bias, block by block; all arrays flat but ``tables``, which has one row for each worker.
 
-    ``tap_at`` is the position of each tap relative to its row's first; phase p has the taps
-    ``phase_taps[p]:phase_taps[p + 1]`` and its panels of A begin at ``phase_a[p]``.
+    Phase p has the taps ``phase_taps[p]:phase_taps[p + 1]``; its panels go to a[phase_a[p]:]. ``tap_at`` is the
+    position of each tap in the stage, relative to its row's first.
     """
-    workers = row_at.shape[0]
+    for task in prange(shape.groups * -(-shape.rows // ROWS_PER_TASK)):
+        pack_weights(w, a, strides, elements, element_ends, phase_taps, phase_a, shape, product, task)
+    workers = tables.shape[0]
     for worker in prange(workers):
-        for task in range(worker, shape.tasks, workers):
-            _task(
-                x, a, bias, y, memory, worker * shape.memory, row_at[worker], tap_at, phase_taps, phase_a,
-                shape, task,
-            )  # fmt: skip
-
-
-def weight_panels(weights: np.ndarray, phases: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Lay A out for ``multiply``: blocks of at most 256 columns k, in each its rows ``PITCH`` numbers apart.
-
-    ``weights`` is groups, rows, channels, taps of the whole kernel; each phase is the indices of its taps.
-    Returns all panels, flat, and where each phase begins. Rows are rounded up to a row step; what is in the extra
-    rows, and behind the columns, is never used.
-    """
-    groups, rows, channels, _ = weights.shape
-    padded = -(-rows // ROW_STEP) * ROW_STEP
-    sizes, plans = [0], []
-    for taps in phases:
-        total = channels * len(taps)
-        steps = -(-total // MAX_DEPTH)
-        plans.append((total, steps))
-        sizes.append(sizes[-1] + groups * steps * padded * PITCH)
-    panels = np.empty(sizes[-1], weights.dtype)
-    for taps, (total, steps), start, end in zip(phases, plans, sizes, sizes[1:], strict=False):
-        if not steps:
-            continue
-        depth = -(-total // steps)
-        target = panels[start:end].reshape(groups, steps, padded, PITCH)
-        matrix = weights[:, :, :, taps].reshape(groups, rows, total)
-        for step in range(steps):
-            part = matrix[:, :, step * depth : (step + 1) * depth]
-            target[:, step, :rows, : part.shape[2]] = part
-    return panels, np.array(sizes[:-1])
+        own = memory[worker * product.memory : (worker + 1) * product.memory]
+        for task in range(worker, product.tasks, workers):
+            _task(x, a, bias, y, own, tables[worker], tap_at, phase_taps, phase_a, shape, product, task)

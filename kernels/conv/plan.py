@@ -1,4 +1,4 @@
-"""The index arithmetic of convolutions as matrix products: which input pixel meets which weight.
+"""The index arithmetic of convolutions as matrix products: which pixel meets which weight.
 
 Forward, input gradient and weight gradient all walk over a grid of pixels q and, at each q, look at the source
 image in a fixed pattern of places, the taps:
@@ -17,6 +17,9 @@ it, and which these are depends on its position modulo the stride, its phase. In
     input 2q+1 (phase 1) was read by element 0 of output q+1 and by element 2 of output q
 
 and each phase is a convolution of gy with step 1 and half of the kernel. No zero is ever multiplied.
+
+Upsampling before the convolution makes several kernel elements look at one pixel. Such a tap has the sum of their
+weights: it holds a range of kernel rows and of kernel columns (``upsample_conv/cpu.py`` derives which).
 """
 
 from __future__ import annotations
@@ -28,12 +31,12 @@ Pair = tuple[int, int]
 
 
 class Tap(NamedTuple):
-    """A place that is looked at, relative to q * step, and the kernel element that belongs to it."""
+    """A place that is looked at, relative to q * step, and the kernel elements, first and end, that look there."""
 
     row: int
     column: int
-    kernel_row: int
-    kernel_column: int
+    kernel_rows: Pair
+    kernel_columns: Pair
 
 
 class Phase(NamedTuple):
@@ -46,7 +49,7 @@ class Phase(NamedTuple):
 
 @dataclass(frozen=True)
 class Walk:
-    """A convolution as walks over one grid of q, one for each phase of the output.
+    """A convolution as walks over one grid of q, one for each phase of the output, row by row of phases.
 
     ``step`` is the source's (how far apart neighbouring q look), ``stride`` the output's (how far apart
     neighbouring q write). At least one of them is (1, 1). The grid may overhang the output at the end: what falls
@@ -58,39 +61,61 @@ class Walk:
     stride: Pair
     phases: list[Phase]
 
+    @property
+    def taps(self) -> list[Tap]:
+        """The taps of all phases, in order."""
+        return [tap for phase in self.phases for tap in phase.taps]
+
     def extent(self) -> tuple[int, int, int, int]:
         """Return first row, last row, first column and last column of all taps."""
-        rows = [tap.row for phase in self.phases for tap in phase.taps] or [0]
-        columns = [tap.column for phase in self.phases for tap in phase.taps] or [0]
+        rows = [tap.row for tap in self.taps] or [0]
+        columns = [tap.column for tap in self.taps] or [0]
         return min(rows), max(rows), min(columns), max(columns)
 
 
-def forward_walk(out_hw: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Walk:
+def plain(kernel: Pair) -> list[list[Pair]]:
+    """The kernel's own rows and columns, each a range of one."""
+    return [[(u, u + 1) for u in range(size)] for size in kernel]
+
+
+def forward_walk(out_hw: Pair, kernel: list[list[Pair]], stride: Pair, padding: Pair, dilation: Pair) -> Walk:
     """conv2d: q is the output pixel, and there is one phase with the whole kernel."""
     taps = [
-        Tap(u * dilation[0] - padding[0], v * dilation[1] - padding[1], u, v)
-        for u in range(kernel[0])
-        for v in range(kernel[1])
+        Tap(u * dilation[0] - padding[0], v * dilation[1] - padding[1], rows, columns)
+        for u, rows in enumerate(kernel[0])
+        for v, columns in enumerate(kernel[1])
     ]
     return Walk(out_hw, stride, (1, 1), [Phase(0, 0, taps)])
 
 
-def input_grad_walk(input_hw: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Walk:
+def input_grad_walk(input_hw: Pair, kernel: list[list[Pair]], stride: Pair, padding: Pair, dilation: Pair) -> Walk:
     """conv2d_input_grad: input pixel i = q * stride + phase is the sum over the kernel elements u with
     (i + padding - u * dilation) divisible by the stride; the quotient is the output row that read it."""
 
-    def reached(axis: int, phase: int) -> list[tuple[int, int]]:
+    def reached(axis: int, phase: int) -> list[tuple[int, Pair]]:
         found = []
-        for u in range(kernel[axis]):
+        for u, elements in enumerate(kernel[axis]):
             distance = phase + padding[axis] - u * dilation[axis]
             if distance % stride[axis] == 0:
-                found.append((distance // stride[axis], u))
+                found.append((distance // stride[axis], elements))
         return found
 
     phases = [
-        Phase(r, c, [Tap(row, col, u, v) for row, u in reached(0, r) for col, v in reached(1, c)])
+        Phase(
+            r,
+            c,
+            [Tap(row, col, rows, cols) for row, rows in reached(0, r) for col, cols in reached(1, c)],
+        )
         for r in range(stride[0])
         for c in range(stride[1])
     ]
     grid = (-(-input_hw[0] // stride[0]), -(-input_hw[1] // stride[1]))
     return Walk(grid, (1, 1), stride, phases)
+
+
+def mirrored(walk: Walk, source_hw: Pair) -> Walk:
+    """The same pairs of pixels as a forward walk with step 1, seen from the source: q is the source's pixel and
+    each tap is where the output that read it lies."""
+    (phase,) = walk.phases
+    taps = [tap._replace(row=-tap.row, column=-tap.column) for tap in phase.taps]
+    return Walk(source_hw, (1, 1), (1, 1), [Phase(0, 0, taps)])

@@ -13,6 +13,9 @@ A transposed convolution with stride s costs each output ceil((k+s-1) / s) multi
 place of 3 here, 4 in place of 9 in two dimensions. And since it is a transposed convolution, its gradients are a
 convolution with stride s and that one's weight gradient, which is folded back: every filter element gathers the
 s x s elements of the folded one that it was added to.
+
+Element t of the folded filter is the sum of the elements k-1-f of the filter for f from t-s+1 to t: a range, which
+is what a tap of a ``Walk`` holds.
 """
 
 from __future__ import annotations
@@ -21,19 +24,17 @@ import numpy as np
 
 from ..arguments import Pair
 from ..conv import cpu as conv
+from ..conv.plan import forward_walk, input_grad_walk
 
 _ONE = (1, 1)
 
 
-def _folded(w: np.ndarray, scale: Pair) -> np.ndarray:
-    """Return the transposed convolution's filters, C,O,kH+sH-1,kW+sW-1, from w, O,C,kH,kW."""
-    flipped = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-    height, width = w.shape[2:]
-    folded = np.zeros((*flipped.shape[:2], height + scale[0] - 1, width + scale[1] - 1), w.dtype)
-    for i in range(scale[0]):
-        for j in range(scale[1]):
-            folded[:, :, i : i + height, j : j + width] += flipped
-    return folded
+def _folded(kernel: Pair, scale: Pair) -> list[list[Pair]]:
+    """For each axis, the range of filter elements that each element of the folded filter is the sum of."""
+    return [
+        [(max(0, k - 1 - t), min(k, k - 1 - t + s)) for t in range(k + s - 1)]
+        for k, s in zip(kernel, scale, strict=True)
+    ]
 
 
 def _cut(kernel: Pair, padding: Pair) -> Pair:
@@ -43,22 +44,23 @@ def _cut(kernel: Pair, padding: Pair) -> Pair:
 
 def upsample_conv2d(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, scale: Pair, padding: Pair) -> None:
     """Fill y. The arguments are checked, in C order and not empty."""
-    conv.conv2d_input_grad(x, _folded(w, scale), bias, y, scale, _cut(w.shape[2:], padding), _ONE, 1)
+    kernel = w.shape[2:]
+    walk = input_grad_walk(y.shape[2:], _folded(kernel, scale), scale, _cut(kernel, padding), _ONE)
+    o, c, u, v = conv.weight_strides(w.shape)
+    conv.convolve(walk, x, w, (0, o, c, u, v), w.shape[0], bias, y)
 
 
 def upsample_conv2d_input_grad(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, scale: Pair, padding: Pair) -> None:
     """Fill gx, as above."""
-    none = np.empty(0, gy.dtype)
-    conv.conv2d(gy, _folded(w, scale), none, gx, scale, _cut(w.shape[2:], padding), _ONE, 1)
+    kernel = w.shape[2:]
+    walk = forward_walk(gx.shape[2:], _folded(kernel, scale), scale, _cut(kernel, padding), _ONE)
+    o, c, u, v = conv.weight_strides(w.shape)
+    conv.convolve(walk, gy, w, (0, c, o, u, v), w.shape[1], np.empty(0, gy.dtype), gx)
 
 
 def upsample_conv2d_weight_grad(x: np.ndarray, gy: np.ndarray, gw: np.ndarray, scale: Pair, padding: Pair) -> None:
     """Fill gw, as above."""
-    height, width = gw.shape[2:]
-    folded = np.empty((x.shape[1], gy.shape[1], height + scale[0] - 1, width + scale[1] - 1), x.dtype)
-    conv.conv2d_weight_grad(gy, x, folded, scale, _cut((height, width), padding), _ONE, 1)
-    flipped = np.zeros((x.shape[1], gy.shape[1], height, width), x.dtype)
-    for i in range(scale[0]):
-        for j in range(scale[1]):
-            flipped += folded[:, :, i : i + height, j : j + width]
-    gw[...] = flipped.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+    kernel = gw.shape[2:]
+    walk = forward_walk(x.shape[2:], _folded(kernel, scale), scale, _cut(kernel, padding), _ONE)
+    o, c, u, v = conv.weight_strides(gw.shape)
+    conv.correlate(walk, gy, x, gw, (0, c, o, u, v), x.shape[1], kernel)

@@ -1,0 +1,139 @@
+"""Blocks of pixels: where a task's part of the source lies, and its copy with the padding written out.
+
+A task works on some rows of the grid of q (see ``plan.py``), counted through all images, so that images of 4x4
+pixels fill the vector registers as well as large ones. It copies what its taps look at, the *stage*, and there
+every tap of every row is a contiguous run. One image, 3x3 kernel, padding 1, step 1, grid rows 0 and 1:
+
+      source        stage              tap (-1, -1)     tap (0, 1)
+      a b c d       0 0 0 0 0 0        [0 0 0 0] 0 0     0 0 0 0 0 0
+      e f g h       0 a b c d 0        [0 a b c] d 0     0 a [b c d 0]
+      i j k l       0 e f g h 0         0 e f g  h 0     0 e [f g h 0]
+      ...           0 i j k l 0         0 i j k  l 0     0 i  j k l 0
+
+With a step of 2 along the columns, each staged row is split into its even and its odd columns, and a tap's run is
+contiguous again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..jit import kernel
+from ..simd import UNIT, copy_every_second, copy_run, prefetch
+
+REGISTER_BYTES = UNIT.register_bytes
+
+
+class Shape(NamedTuple):
+    """The sizes of a product. ``channels`` and ``rows`` are those of one group."""
+
+    groups: int
+    channels: int  # of the source
+    height: int
+    width: int
+    rows: int  # output channels
+    out_height: int
+    out_width: int
+    grid_rows: int  # rows of q, in all images together
+    grid_height: int
+    grid_width: int
+    step_height: int
+    step_width: int
+    stride_height: int
+    stride_width: int
+    top: int  # first row and column that a tap looks at, relative to q * step
+    left: int
+    tap_lines: int  # source rows from the first to the last tap
+    line: int  # numbers in a staged source row, of one residue modulo the step
+    block_rows: int  # of q, in a block
+    block_width: int
+    blocks_across: int
+    blocks: int
+    channel_block: int  # channels that are staged together
+    channel_pitch: int  # numbers staged for one channel
+
+
+# A worker's table of integers. For row r of the block, table[r] is the position of its first tap in the stage,
+# table[block_rows + r] the position of its first output in channel 0, table[2*block_rows + r] its output row. Then
+# come three numbers for each image that the block touches, from RUNS * block_rows: the image, its first row of q
+# and how many; then three for each residue of the columns modulo the step, from EDGES * block_rows: the source
+# column of the staged row's first number, and the first and the end of those inside the image.
+RUNS = 3
+EDGES = 6
+
+
+def table_size(block_rows: int, step_width: int) -> int:
+    """Return the integers in a worker's table."""
+    return EDGES * block_rows + 3 * step_width
+
+
+@kernel
+def locate(table, shape, first_row, rows, first_column):
+    """Fill a worker's table for a block, and return how many images it touches."""
+    staged = 0
+    runs = 0
+    r = 0
+    size = shape.block_rows
+    row_length = shape.step_width * shape.line
+    while r < rows:
+        image = (first_row + r) // shape.grid_height
+        q = (first_row + r) - image * shape.grid_height
+        count = min(shape.grid_height - q, rows - r)
+        plane = image * shape.groups * shape.rows * shape.out_height
+        for i in range(count):
+            out_row = (q + i) * shape.stride_height
+            table[r + i] = (staged + i * shape.step_height) * row_length
+            table[size + r + i] = (plane + out_row) * shape.out_width + first_column * shape.stride_width
+            table[2 * size + r + i] = out_row
+        run = RUNS * size + 3 * runs
+        table[run], table[run + 1], table[run + 2] = image, q, count
+        staged += (count - 1) * shape.step_height + shape.tap_lines
+        runs += 1
+        r += count
+    for residue in range(shape.step_width):
+        start = first_column * shape.step_width + shape.left + residue
+        begin = min(max(0, -(start // shape.step_width)), shape.line)
+        edge = EDGES * size + 3 * residue
+        table[edge], table[edge + 1] = start, begin
+        table[edge + 2] = max(begin, min(shape.line, -((start - shape.width) // shape.step_width)))
+    return runs
+
+
+@kernel
+def stage(x, memory, table, runs, first_channel, channels, shape):
+    """Copy the block's part of ``channels`` planes of x, from ``first_channel`` of all groups' channels on."""
+    planes = shape.groups * shape.channels
+    row_length = shape.step_width * shape.line
+    safe = x.size - shape.step_width * (shape.line + REGISTER_BYTES // x.itemsize)
+    for c in range(channels):
+        to = c * shape.channel_pitch
+        for run in range(RUNS * shape.block_rows, RUNS * shape.block_rows + 3 * runs, 3):
+            plane = (table[run] * planes + first_channel + c) * shape.height
+            row = table[run + 1] * shape.step_height + shape.top
+            for _ in range((table[run + 2] - 1) * shape.step_height + shape.tap_lines):
+                if row < 0 or row >= shape.height:
+                    for j in range(row_length):
+                        memory[to + j] = 0
+                    to += row_length
+                else:
+                    source_row = (plane + row) * shape.width
+                    # The same row two channels on: the planes are too far apart for the processor to guess.
+                    for j in range(0, shape.width, 64 // x.itemsize):
+                        prefetch(x, source_row + 2 * shape.height * shape.width + j)
+                    for edge in range(EDGES * shape.block_rows, EDGES * shape.block_rows + 3 * shape.step_width, 3):
+                        begin, end = table[edge + 1], table[edge + 2]
+                        source = source_row + table[edge] + begin * shape.step_width
+                        for j in range(begin):
+                            memory[to + j] = 0
+                        if begin < end:
+                            if shape.step_width == 1 and source < safe:
+                                copy_run(memory, to + begin, x, source, end - begin)
+                            elif shape.step_width == 2 and source < safe:
+                                copy_every_second(memory, to + begin, x, source, end - begin)
+                            else:
+                                for j in range(end - begin):
+                                    memory[to + begin + j] = x[source + j * shape.step_width]
+                        for j in range(end, shape.line):
+                            memory[to + j] = 0
+                        to += shape.line
+                row += 1
