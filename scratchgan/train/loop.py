@@ -227,7 +227,7 @@ class Trainer:
         run = self.out.resolve().name
         save_png(self._folder.samples / f"step-{self.step:06d}.png", image_grid(images), provenance(run, self.step))
         title = f"{run}: {self.dataset.name}, {self.config.size} px, {self.config.loss}"
-        curves = draw_curves(read_log(self._folder.log), title)
+        curves = draw_curves(read_log(self._folder.log), title, probability=self.game.loss.probability)
         save_png(self._folder.curves, curves, {"Source": f"log of run {run!r} up to step {self.step}"})
 
     def _save(self) -> None:

@@ -74,11 +74,12 @@ _INK, _FAINT, _GRID = (40, 44, 52), (110, 116, 126), (228, 230, 234)
 _BLUE, _ORANGE = (31, 107, 176), (217, 95, 14)  # told apart by colour-blind readers too
 
 
-def draw_curves(log: Sequence[Mapping[str, Any]], title: str) -> np.ndarray:
+def draw_curves(log: Sequence[Mapping[str, Any]], title: str, *, probability: bool) -> np.ndarray:
     """Draw a run's losses, and D(x) with D(G(z)), against the step; returns uint8 (H,W,3).
 
-    Each curve is faint, with its moving average over a fiftieth of the run on top. The axis of the losses leaves out
-    the most extreme hundredth of the values, so that one spike does not flatten the rest.
+    ``probability``: whether D's answers are probabilities, whose axis is from 0 to 1. Each curve is faint, with its
+    moving average over a fiftieth of the run on top. Axes leave out the most extreme hundredth of the values, so that
+    one spike does not flatten the rest.
     """
     from PIL import Image, ImageDraw
 
@@ -88,23 +89,32 @@ def draw_curves(log: Sequence[Mapping[str, Any]], title: str) -> np.ndarray:
     _text(draw, (_LEFT, 10), title, 16, _INK)
     steps = np.array([line["step"] for line in log], float)
     panels = (
-        ("loss", (("D", "loss_d", _BLUE), ("G", "loss_g", _ORANGE))),
-        ("mean answer of D", (("D(x), real images", "d_real", _BLUE), ("D(G(z)), generated", "d_fake", _ORANGE))),
+        ("loss", None, (("D", "loss_d", _BLUE), ("G", "loss_g", _ORANGE))),
+        (
+            "probability of being real, says D" if probability else "score by D",
+            (0.0, 1.0) if probability else None,
+            (("D(x), real images", "d_real", _BLUE), ("D(G(z)), generated", "d_fake", _ORANGE)),
+        ),
     )
-    for i, (label, curves) in enumerate(panels):
+    for i, (label, ends, curves) in enumerate(panels):
         top = 30 + _TOP + i * (_PANEL_HEIGHT + _TOP + _BOTTOM)
         named = [(name, np.array([line[key] for line in log], float), colour) for name, key, colour in curves]
-        _panel(draw, top, label, steps, named)
+        values = np.concatenate([series for _, series, _ in named])
+        _panel(draw, top, label, steps, ends or _range(values), named)
     return np.asarray(picture.resize((size[0] // _FINE, size[1] // _FINE), Image.Resampling.LANCZOS))
 
 
 def _panel(
-    draw: Any, top: int, label: str, steps: np.ndarray, curves: list[tuple[str, np.ndarray, tuple[int, int, int]]]
+    draw: Any,
+    top: int,
+    label: str,
+    steps: np.ndarray,
+    ends: tuple[float, float],
+    curves: list[tuple[str, np.ndarray, tuple[int, int, int]]],
 ) -> None:
     """Draw one pair of axes with its curves and legend."""
     left, right, bottom = _LEFT, _WIDTH - _RIGHT, top + _PANEL_HEIGHT
-    values = np.concatenate([series for _, series, _ in curves])
-    low, high = _range(values)
+    low, high = ends
     first, last = (float(steps[0]), float(steps[-1])) if len(steps) else (0.0, 1.0)
     last = max(last, first + 1)
 

@@ -55,7 +55,7 @@ def has_colour(picture, rgb):
 
 def test_a_curve_is_drawn_where_its_values_are():
     log = [line(step, d_real=0.9, d_fake=0.1) for step in range(1, 101)]
-    lower = draw_curves(log, "a run")[450:]  # the panel of D's answers, below its legend
+    lower = draw_curves(log, "a run", probability=True)[450:]  # the panel of D's answers, below its legend
     real, fake = (np.flatnonzero(has_colour(lower, rgb)) for rgb in [(31, 107, 176), (217, 95, 14)])
     assert real.max() < 100
     assert fake.min() > 200
@@ -67,4 +67,4 @@ def test_a_curve_is_drawn_where_its_values_are():
     ids=["nothing", "one step", "constant", "wild"],
 )
 def test_any_log_can_be_drawn(log):
-    assert draw_curves(log, "a run").shape == draw_curves([line(1), line(2)], "a run").shape
+    assert draw_curves(log, "a run", probability=False).shape == (802, 900, 3)
