@@ -90,24 +90,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 1: it could not be done. 2: what was asked for makes no sense. 130: stopped with Ctrl-C. Anything but
     0 comes with one line on stderr; with ``--debug``, with a traceback.
     """
-    parser = build_parser()
-    try:
-        arguments = parser.parse_args(argv)
-    except SystemExit as stop:  # --help, --version and usage errors
-        return stop.code if isinstance(stop.code, int) else 1
-    if arguments.command is None:
-        parser.print_help()
-        return 2
+    arguments = argparse.Namespace(command=None)
     with warnings.catch_warnings():
         warnings.showwarning = _one_line_warning  # type: ignore[assignment]  # put back by catch_warnings
         try:
-            code: int = arguments.run(arguments)
+            code = _run(build_parser(), argv, arguments)
             sys.stdout.flush()  # so that a closed pipe is noticed here
             return code
         except (Exception, KeyboardInterrupt) as error:
             from .errors import report
 
-            return report(error, program=f"{parser.prog} {arguments.command}", debug="debug" in arguments)
+            program = f"scratchgan {arguments.command}" if arguments.command else "scratchgan"
+            return report(error, program=program, debug="debug" in arguments)
+
+
+def _run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, arguments: argparse.Namespace) -> int:
+    """Parse ``argv`` into ``arguments``, and do what they say."""
+    try:
+        parser.parse_args(argv, arguments)
+    except SystemExit as stop:  # --help, --version and usage errors
+        return stop.code if isinstance(stop.code, int) else 1
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    code: int = arguments.run(arguments)
+    return code
 
 
 def _one_line_warning(message: Warning | str, *_: Any) -> None:

@@ -6,6 +6,8 @@ import sys
 TINY = (
     *("--batch", "8", "--steps", "6", "--set", "width=4", "--set", "latent=8"),
     *("--set", "checkpoint_every=2", "--set", "sample_every=3"),
+    # So fast that the generator draws different images for different latent vectors after a few steps.
+    *("--set", "lr_g=0.05", "--set", "ema_decay=0.5"),
 )
 
 

@@ -1,0 +1,285 @@
+"""Everything that people and disks get wrong: one clear line, the right exit code, and nothing lost or half-written."""
+
+import json
+import shutil
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import TINY, process_arguments
+from PIL import Image
+
+from scratchgan.cli import main
+from scratchgan.device import DeviceError, require_cuda
+from scratchgan.train import Trainer
+from scratchgan.train.checkpoint import checkpoint_path, checkpoint_steps, load_checkpoint
+
+
+@pytest.fixture
+def out(tmp_path) -> Path:
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    """A folder of ten good pictures of 16 x 16."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(10):
+        Image.fromarray(random.integers(0, 256, (16, 16), dtype=np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Path:
+    """A copy of a run with checkpoints of steps 2, 4 and 6."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+# Data
+
+
+def test_missing_data(failing, out, tmp_path):
+    line = failing(1, "train", "--data", tmp_path / "no-such-folder", "--out", out)
+    assert "no-such-folder: no such file or folder, nor one of the built-in data sets" in line
+    assert not out.exists()
+
+
+def test_an_empty_folder(failing, out, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "no pictures in it" in failing(1, "train", "--data", tmp_path / "empty", "--out", out)
+    assert not out.exists()
+
+
+def test_a_truncated_picture_is_named_and_can_be_skipped(failing, scratchgan, pictures, out):
+    whole = (pictures / "4.png").read_bytes()
+    (pictures / "4.png").write_bytes(whole[: len(whole) // 2])
+    line = failing(1, "train", "--data", pictures, "--out", out, "--quiet", *TINY)
+    assert str(pictures / "4.png") in line
+    assert not out.exists()
+    result = scratchgan("train", "--data", pictures, "--out", out, *TINY, "--skip-bad", "--steps", 1)
+    assert result.code == 0
+    assert "skipped 1 of 10" in result.err
+    assert "4.png" in result.err
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG file that claims a size and holds nothing."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    size = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_a_decompression_bomb(failing, pictures, out):
+    (pictures / "bomb.png").write_bytes(png_header(20_000, 20_000))
+    line = failing(1, "train", "--data", pictures, "--out", out, "--quiet")
+    assert str(pictures / "bomb.png") in line
+    assert "20000" in line.replace(",", "")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "says"),
+    [
+        (struct.pack(">4B3I", 0, 0, 9, 3, 10, 16, 16), bytes(2560), "not an IDX file of unsigned bytes"),
+        (struct.pack(">4B3I", 0, 0, 8, 3, 10, 16, 16), bytes(2559), "cut short"),
+        (struct.pack(">4B3I", 0, 0, 8, 3, 10**4, 10**4, 10**4), bytes(2560), "1,000,000,000,000"),
+    ],
+    ids=["wrong magic", "short by a byte", "claims 10^12"],
+)
+def test_a_damaged_idx_file(failing, out, tmp_path, header, body, says):
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(header + body)
+    line = failing(1, "train", "--data", path, "--out", out)
+    assert str(path) in line
+    assert says in line
+    assert not out.exists()
+
+
+def test_a_batch_larger_than_the_data(failing, data, out):
+    line = failing(1, "train", "--data", data, "--out", out, "--batch", 65)
+    assert "has 64 images" in line
+    assert "--batch 64 or less" in line
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("size", "says"), [(68, "64 and 80"), (4, "at least 8"), (0, "at least 8")])
+def test_sizes_that_the_generator_cannot_reach(failing, data, out, size, says):
+    assert says in failing(2, "train", "--data", data, "--out", out, "--size", size)
+    assert not out.exists()
+
+
+# Runs and checkpoints
+
+
+def test_resume_where_there_is_no_run(failing, tmp_path):
+    (tmp_path / "other").mkdir()
+    assert "holds no run" in failing(1, "train", "--resume", tmp_path / "other")
+    assert "is not a folder" in failing(1, "train", "--resume", tmp_path / "nothing")
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_resume_with_another_config(failing, run):
+    before = (run / "config.json").read_bytes()
+    line = failing(2, "train", "--resume", run, "--set", "width=8", "--steps", 8)
+    assert "width=4" in line
+    assert "width=8" in line
+    assert (run / "config.json").read_bytes() == before
+    # The same where somebody edited config.json in place.
+    settings = json.loads(before)
+    settings["width"] = 8
+    (run / "config.json").write_text(json.dumps(settings))
+    assert "width=4" in failing(2, "train", "--resume", run, "--steps", 8)
+    assert checkpoint_steps(run / "checkpoints") == [2, 4, 6]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "bit flipped"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(scratchgan, run, finished, damage):
+    path = checkpoint_path(run / "checkpoints", 6)
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        del content[-100:]
+    else:
+        content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    notice = f"{path}: damaged or cut short (its SHA-256 does not match); going back to the checkpoint before it\n"
+
+    sampled = scratchgan("sample", run, "--n", 1, "--out", run / "one.png")
+    assert sampled.code == 0
+    assert sampled.err == f"scratchgan sample: {notice}"
+    assert "from step 4" in sampled.out
+    resumed = scratchgan("train", "--resume", run, "--quiet")
+    assert resumed == (0, "", f"scratchgan train: {notice}")
+    again, before = (load_checkpoint(checkpoint_path(folder / "checkpoints", 6)) for folder in (run, finished))
+    assert all((again.arrays[name] == array).all() for name, array in before.arrays.items())
+
+
+def test_when_every_checkpoint_is_damaged_nothing_is_overwritten(scratchgan, run):
+    for step in (2, 4, 6):
+        checkpoint_path(run / "checkpoints", step).write_bytes(b"no checkpoint")
+    log = (run / "log.jsonl").read_bytes()
+    result = scratchgan("train", "--resume", run, "--steps", 8)
+    assert result.code == 1
+    assert result.err.splitlines()[-1].endswith("none of the 3 checkpoints can be read; start the run again")
+    assert (run / "log.jsonl").read_bytes() == log
+    assert len(list((run / "checkpoints").iterdir())) == 3
+
+
+def test_two_runs_in_one_folder(failing, data, run, tmp_path):
+    line = failing(1, "train", "--data", data, "--out", run, *TINY)
+    assert "holds a run already" in line
+    assert f"--resume {run}" in line
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("keep me")
+    assert "is not empty" in failing(1, "train", "--data", data, "--out", tmp_path / "notes", *TINY)
+    with Trainer.resume(run):
+        assert "is being trained in by process" in failing(1, "train", "--resume", run, "--steps", 8)
+    assert main(["train", "--resume", str(run), "--steps", "7", "--quiet"]) == 0
+
+
+def test_no_gpu(failing, data, out):
+    try:
+        require_cuda()
+    except DeviceError:
+        line = failing(1, "train", "--data", data, "--out", out, "--device", "cuda")
+        assert "device 'cuda'" in line
+        assert "'cpu'" in line
+        assert not out.exists()
+    else:
+        pytest.skip("there is a GPU here")
+
+
+# Disks. A disk of so many kilobytes holds: nothing; a run before its first checkpoint; a run after it.
+
+
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        ("4k", "choose another folder"),
+        ("40k", "it has no checkpoint yet. Make room"),
+        ("130k", "its last checkpoint is of step 2. Make room"),
+    ],
+)
+def test_a_full_disk(isolated, data, size, says):
+    train = " ".join(process_arguments("train", "--data", data, "--quiet", *TINY))
+    result = isolated(f"""
+        mkdir disk
+        mount -t tmpfs -o size={size} none disk
+        {train} --out disk/run || echo "exit code $?"
+        find disk -name '*.partial'
+        echo "left: $(ls -A disk)"
+        mount -o remount,size=10m disk
+        if [ -e disk/run ]; then $PYTHON -m scratchgan train --resume disk/run --quiet 2>> notices
+        else {train} --out disk/run; fi
+        ls disk/run/checkpoints
+    """)
+    assert result.err.startswith("scratchgan train: disk/run")
+    assert result.err.count("\n") == 1
+    assert "No space left on device" in result.err
+    assert says in result.err
+    left = "run" if "Make room" in says else ""
+    checkpoints = [f"step-{step:06}.safetensors" for step in (2, 4, 6)]
+    assert result.out.splitlines() == ["exit code 1", f"left: {left}", *checkpoints]
+
+
+def test_a_read_only_disk_for_runs_and_pictures(isolated, data, finished):
+    train = " ".join(process_arguments("train", "--data", data, "--quiet", *TINY))
+    result = isolated(f"""
+        mkdir disk
+        mount -t tmpfs -o ro none disk
+        {train} --out disk/run || echo $?
+        $PYTHON -m scratchgan sample {finished} --out disk/grid.png || echo $?
+        $PYTHON -m scratchgan interpolate {finished} --frames 2 --out disk/new/walk.gif || echo $?
+    """)
+    assert result.out.split() == ["1", "1", "1"]
+    assert result.err.splitlines() == [
+        "scratchgan train: disk/run cannot be written (Read-only file system): choose another folder with --out",
+        "scratchgan sample: disk/grid.png: that file system is read-only: write to another folder",
+        "scratchgan interpolate: disk/new: that file system is read-only: write to another folder",
+    ]
+
+
+def test_a_read_only_cache_is_warned_of_once_and_does_not_stop(isolated, tmp_path):
+    # It ends at the missing data, before anything is compiled, which would take a minute.
+    result = isolated("""
+        mkdir disk
+        mount -t tmpfs -o ro none disk
+        export SCRATCHGAN_CACHE_DIR=$PWD/disk
+        $PYTHON -m scratchgan train --threads 1 --data missing || echo $?
+    """)
+    assert result.out == "1\n"
+    warning, error = result.err.splitlines()
+    assert warning.startswith("scratchgan: warning: compiled kernels cannot be kept")
+    assert "set SCRATCHGAN_CACHE_DIR to a folder that can be written" in warning
+    assert error.startswith("scratchgan train: missing: no such file or folder")
+
+
+def test_a_full_disk_keeps_the_picture_that_was_there(failing, finished, tmp_path, monkeypatch):
+    out = tmp_path / "grid.png"
+    out.write_bytes(b"an older picture")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    for name in ("grid.png", "grid.npz"):
+        line = failing(1, "sample", finished, "--n", 1, "--out", tmp_path / name)
+        assert line == f"scratchgan sample: {tmp_path / name}: the disk is full: make room, or write to another disk\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["grid.png"]
+    assert out.read_bytes() == b"an older picture"
+
+
+def test_no_bad_input_shows_a_traceback_in_a_process_of_its_own(tmp_path):
+    done = subprocess.run(
+        process_arguments("train", "--data", "missing"), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
