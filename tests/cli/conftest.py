@@ -1,11 +1,13 @@
 """Small data, a small finished run, and two ways to run the command line: in this process and in one of its own."""
 
+import json
 import os
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -70,25 +72,48 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture
-def isolated(tmp_path: Path) -> Callable[[str], Result]:
-    """Run shell lines in a mount namespace, in which an unprivileged user too may mount a small or read-only disk.
+_IN_NAMESPACE = """
+import contextlib, io, json, os, subprocess, sys
+from pathlib import Path
+from scratchgan.cli import main
 
-    ``$PYTHON`` is the interpreter. Skips where the system does not allow such namespaces.
+def mount(options):
+    os.makedirs("disk", exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", "disk"], check=True)
+
+def scratchgan(*arguments):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(arguments)
+    return code, out.getvalue(), err.getvalue()
+
+def say(value):
+    print(json.dumps(value))
+"""
+
+
+@pytest.fixture
+def isolated(tmp_path: Path) -> Callable[..., list[Any]]:
+    """Run Python lines in a mount namespace, in which an unprivileged user too may mount a small or read-only disk.
+
+    They know ``mount(options)``, which puts an empty disk at ./disk, ``scratchgan(*arguments)``, which returns the
+    exit code, stdout and stderr, and ``say(value)``: the list of the values that were said is returned. Skips where
+    the system does not allow such namespaces.
     """
-    namespace = ["unshare", "--mount", "--map-root-user", "bash", "-ec"]
+    namespace = ["unshare", "--mount", "--map-root-user"]
     try:
-        allowed = subprocess.run([*namespace, "mount -t tmpfs none /mnt"], capture_output=True, text=True)
+        allowed = subprocess.run([*namespace, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, text=True)
     except FileNotFoundError:
         pytest.skip("needs Linux's `unshare` to mount a small disk")
     if allowed.returncode:
         pytest.skip(f"may not mount a small disk here: {allowed.stderr.strip()}")
 
-    def run(script: str) -> Result:
-        environment = os.environ | {"PYTHON": sys.executable}
+    def run(script: str, **environment: str) -> list[Any]:
+        command = [*namespace, sys.executable, "-c", _IN_NAMESPACE + textwrap.dedent(script)]
         done = subprocess.run(
-            [*namespace, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+            command, cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, timeout=300
         )
-        return Result(done.returncode, done.stdout, done.stderr)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
     return run

@@ -196,66 +196,62 @@ def test_no_gpu(failing, data, out):
         pytest.skip("there is a GPU here")
 
 
-# Disks. A disk of so many kilobytes holds: nothing; a run before its first checkpoint; a run after it.
+# Disks
 
 
-@pytest.mark.parametrize(
-    ("size", "says"),
-    [
-        ("4k", "choose another folder"),
-        ("40k", "it has no checkpoint yet. Make room"),
-        ("130k", "its last checkpoint is of step 2. Make room"),
-    ],
-)
-def test_a_full_disk(isolated, data, size, says):
-    train = " ".join(process_arguments("train", "--data", data, "--quiet", *TINY))
-    result = isolated(f"""
-        mkdir disk
-        mount -t tmpfs -o size={size} none disk
-        {train} --out disk/run || echo "exit code $?"
-        find disk -name '*.partial'
-        echo "left: $(ls -A disk)"
-        mount -o remount,size=10m disk
-        if [ -e disk/run ]; then $PYTHON -m scratchgan train --resume disk/run --quiet 2>> notices
-        else {train} --out disk/run; fi
-        ls disk/run/checkpoints
+def test_a_full_disk(isolated, data):
+    arguments = ["train", "--data", str(data), "--quiet", "--out", "disk/run", *TINY]
+    # Room for nothing; for a run before its first checkpoint; for a run with its first checkpoint.
+    nothing, before, after = isolated(f"""
+        for size in ("4k", "40k", "130k"):
+            mount(f"size={{size}}")
+            code, out, err = scratchgan(*{arguments})
+            left = [path.name for path in Path("disk").iterdir()]
+            partial = [str(path) for path in Path("disk").rglob("*.partial")]
+            subprocess.run(["mount", "-o", "remount,size=10m", "disk"], check=True)
+            again = scratchgan("train", "--resume", "disk/run", "--quiet") if left else scratchgan(*{arguments})
+            checkpoints = sorted(path.name for path in Path("disk/run/checkpoints").iterdir())
+            say([code, out, err, left, partial, again[0], checkpoints])
+            subprocess.run(["umount", "disk"], check=True)
     """)
-    assert result.err.startswith("scratchgan train: disk/run")
-    assert result.err.count("\n") == 1
-    assert "No space left on device" in result.err
-    assert says in result.err
-    left = "run" if "Make room" in says else ""
-    checkpoints = [f"step-{step:06}.safetensors" for step in (2, 4, 6)]
-    assert result.out.splitlines() == ["exit code 1", f"left: {left}", *checkpoints]
+    for code, out, err, _, partial, again, checkpoints in (nothing, before, after):
+        assert (code, out, partial, again) == (1, "", [], 0)
+        assert checkpoints == [f"step-{step:06}.safetensors" for step in (2, 4, 6)]
+        assert err.startswith("scratchgan train: disk/run")
+        assert err.count("\n") == 1
+        assert "No space left on device" in err
+    assert "choose another folder" in nothing[2]
+    assert "it has no checkpoint yet. Make room, then: scratchgan train --resume disk/run" in before[2]
+    assert "its last checkpoint is of step 2. Make room, then: scratchgan train --resume disk/run" in after[2]
+    assert [nothing[3], before[3], after[3]] == [[], ["run"], ["run"]]
 
 
 def test_a_read_only_disk_for_runs_and_pictures(isolated, data, finished):
-    train = " ".join(process_arguments("train", "--data", data, "--quiet", *TINY))
-    result = isolated(f"""
-        mkdir disk
-        mount -t tmpfs -o ro none disk
-        {train} --out disk/run || echo $?
-        $PYTHON -m scratchgan sample {finished} --out disk/grid.png || echo $?
-        $PYTHON -m scratchgan interpolate {finished} --frames 2 --out disk/new/walk.gif || echo $?
+    results = isolated(f"""
+        mount("ro")
+        say(scratchgan("train", "--data", "{data}", "--out", "disk/run", *{TINY}, "--quiet"))
+        say(scratchgan("sample", "{finished}", "--out", "disk/grid.png"))
+        say(scratchgan("interpolate", "{finished}", "--frames", "2", "--out", "disk/new/walk.gif"))
     """)
-    assert result.out.split() == ["1", "1", "1"]
-    assert result.err.splitlines() == [
-        "scratchgan train: disk/run cannot be written (Read-only file system): choose another folder with --out",
-        "scratchgan sample: disk/grid.png: that file system is read-only: write to another folder",
-        "scratchgan interpolate: disk/new: that file system is read-only: write to another folder",
+    assert results == [
+        [1, "", f"scratchgan {line}\n"]
+        for line in (
+            "train: disk/run cannot be written (Read-only file system): choose another folder with --out",
+            "sample: disk/grid.png: that file system is read-only: write to another folder",
+            "interpolate: disk/new: that file system is read-only: write to another folder",
+        )
     ]
 
 
-def test_a_read_only_cache_is_warned_of_once_and_does_not_stop(isolated, tmp_path):
+def test_a_read_only_cache_is_warned_of_once_and_does_not_stop(isolated):
     # It ends at the missing data, before anything is compiled, which would take a minute.
-    result = isolated("""
-        mkdir disk
-        mount -t tmpfs -o ro none disk
-        export SCRATCHGAN_CACHE_DIR=$PWD/disk
-        $PYTHON -m scratchgan train --threads 1 --data missing || echo $?
-    """)
-    assert result.out == "1\n"
-    warning, error = result.err.splitlines()
+    script = """
+        mount("ro")
+        say(scratchgan("train", "--threads", "1", "--data", "missing"))
+    """
+    ((code, _, err),) = isolated(script, SCRATCHGAN_CACHE_DIR="disk")
+    assert code == 1
+    warning, error = err.splitlines()
     assert warning.startswith("scratchgan: warning: compiled kernels cannot be kept")
     assert "set SCRATCHGAN_CACHE_DIR to a folder that can be written" in warning
     assert error.startswith("scratchgan train: missing: no such file or folder")

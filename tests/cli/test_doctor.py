@@ -96,17 +96,18 @@ def test_a_check_that_fails_in_an_unforeseen_way_is_a_finding(monkeypatch):
 
 
 def test_a_cache_that_cannot_be_written_is_noted(isolated):
-    result = isolated("""
-        mkdir disk
-        mount -t tmpfs -o ro none disk
-        $PYTHON -c "
-from pathlib import Path
-from scratchgan.cli import doctor
-print(doctor._write_problem(Path('disk/a/b')))
-print(repr(doctor._write_problem(Path('new/folder'))))"
-        ls
-    """)
-    assert result.out.splitlines() == ["read-only file system", "''", "disk"]
+    script = """
+        from scratchgan.cli import doctor
+        mount("ro")
+        say([[finding.status, finding.value, finding.advice] for finding in doctor._kernel_cache()])
+        say([doctor._write_problem(Path("new/folder")), os.listdir()])
+    """
+    ((finding,), elsewhere) = isolated(script, SCRATCHGAN_CACHE_DIR="disk")
+    assert finding[0] == "note"
+    assert finding[1].startswith("disk/kernels/")
+    assert finding[1].endswith(": read-only file system")
+    assert "set SCRATCHGAN_CACHE_DIR" in finding[2]
+    assert elsewhere == ["", ["disk"]]
 
 
 def test_the_cache_that_is_reported_is_the_one_in_use(scratchgan):
