@@ -201,16 +201,16 @@ def _resampling() -> list[Plant]:
 
 
 def _graph() -> list[Plant]:
-    arrive = "arrived[key] + g if key in arrived else g"
+    arrive = "frozen(before.data + g.data, [])"
     walk = "zip(node.edges, needs, node.backward(needs, gys, create_graph), strict=True)"
 
     def sweep(name: str, *edits: tuple[str, str]) -> Plant:
         return Plant(name, "graph", "engine", ("graphs",), f"{ENGINE}:_sweep", edits)
 
     return [
-        sweep("accumulate becomes overwrite", (arrive, "g")),
-        sweep("diamond counted twice", (arrive, "arrived[key] + g + g if key in arrived else g")),
-        sweep("only the first branch", (arrive, "arrived.get(key, g)")),
+        sweep("accumulate becomes overwrite", (arrive, "g.data")),
+        sweep("diamond counted twice", (arrive, "before.data + 2 * g.data")),
+        sweep("only the first branch", (arrive, "before.data")),
         sweep("f(x, x)", (walk, "{edge: (edge, need, gx) for edge, need, gx in " + walk + "}.values()")),
         Plant(
             "nodes visited in the wrong order",

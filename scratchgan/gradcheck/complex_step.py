@@ -18,6 +18,7 @@ from . import probes
 from .differences import Line, directions
 from .locate import locate
 from .op import OperatorError
+from .precision import unit_slope
 from .report import Finding, Verdict
 from .trial import Trial, inner, magnitude
 
@@ -64,13 +65,14 @@ def _argument(trial: Trial, position: int) -> list[Finding]:
     gy = trial.cotangents(functools.partial(probes.probe, rng))
     gradient = trial.gradients(gy, trial.args)[position]
     exact, claimed = inner(along, gy), inner([v], [gradient])
+    flat = unit_slope(trial, gy) * float(np.sum(np.abs(v)))  # next to which a saturated slope is rounding
     scale = max(magnitude(along, gy), magnitude([v], [gradient]))
-    if abs(exact - claimed) <= 4 * trial.policy.ulps * trial.eps * scale:
+    if abs(exact - claimed) <= 4 * trial.eps * (trial.policy.ulps * scale + flat):
         return [trial.finding(LAYER, Verdict.PASS, position)]
     slope = Line(trial, position, gy).slope(v, gradient)
     if not abs(exact - slope.value) <= 4 * slope.bar:
         return trial.skip(LAYER, f"{trial.names[position]}: the forward is not analytic, or not smooth here")
-    if _rounding(trial, position, v, along, gy) > 0.1 * abs(exact - claimed):
+    if _rounding(trial, position, v, gy, rng) > 0.1 * abs(exact - claimed):
         return trial.skip(LAYER, f"{trial.names[position]}: the forward is ill-conditioned here")
 
     def directional(w: Array) -> float:
@@ -90,11 +92,18 @@ def _argument(trial: Trial, position: int) -> list[Finding]:
     return [trial.finding(LAYER, Verdict.FAIL, position, reason=reason, mismatch=mismatch)]
 
 
-def _rounding(trial: Trial, position: int, v: Array, along: list[Array], gy: list[Array]) -> float:
-    """How far the derivative moves when the argument moves by a few units in the last place."""
-    x = trial.args[position]
-    moved = Trial(
-        trial.op, tuple(trial.replaced(position, x * (1 + 8 * trial.eps))), trial.params, trial.seed, trial.policy
-    )
-    again = derivative(moved, position, v)
-    return float("inf") if isinstance(again, str) else abs(inner(again, gy) - inner(along, gy))
+def _rounding(trial: Trial, position: int, v: Array, gy: list[Array], rng: np.random.Generator) -> float:
+    """How far both derivatives move when the arguments and the cotangent move by a few roundings."""
+    total = 0.0
+    for args, cotangents in (
+        (trial.args, gy),
+        ([probes.nudge(rng, a, 8 * trial.eps) for a in trial.args], [probes.nudge(rng, g, 8 * trial.eps) for g in gy]),
+    ):
+        moved = Trial(trial.op, tuple(args), trial.params, trial.seed, trial.policy)
+        along = derivative(moved, position, v)
+        if isinstance(along, str):
+            return float("inf")
+        sign = 1.0 if args is trial.args else -1.0
+        difference = np.array([inner(along, cotangents), inner([v], [moved.gradients(cotangents, args)[position]])])
+        total = total + sign * difference
+    return float(np.max(np.abs(total)))

@@ -49,6 +49,13 @@ def distinct(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = np.f
     return rng.permutation(odd).reshape(shape).astype(dtype)
 
 
+def nudge(rng: np.random.Generator, array: Any, eps: float) -> Any:
+    """The array with every element moved by one rounding: what that does to a result is its conditioning."""
+    if isinstance(array, np.ndarray) and array.dtype.kind == "f":
+        return array * (1 + eps * (rng.integers(0, 2, array.shape) * 2 - 1)).astype(array.dtype)
+    return array
+
+
 def layouts(array: Array) -> list[tuple[str, Array]]:
     """The same values behind other strides. Gaps in the memory hold NaN, so that reading one is seen."""
     out: list[tuple[str, Array]] = []
