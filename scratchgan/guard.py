@@ -37,6 +37,6 @@ def fingerprint(array: Array) -> int | None:
     owner = array
     while type(owner) is np.ndarray:
         if owner.flags.writeable:
-            return zlib.crc32(np.ascontiguousarray(array))
+            return zlib.crc32(np.ascontiguousarray(array).data)
         owner = owner.base
     return None

@@ -30,9 +30,9 @@ class Geometry(Protocol):
 
     def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array: ...
 
-    def input_grad(self, gy: Array, w: Array, input_hw: tuple[int, ...]) -> Array: ...
+    def input_grad(self, gy: Array, w: Array, input_hw: Any) -> Array: ...
 
-    def weight_grad(self, x: Array, gy: Array, kernel_hw: tuple[int, ...]) -> Array: ...
+    def weight_grad(self, x: Array, gy: Array, kernel_hw: Any) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class PlainGeometry:
     def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
         return kernels.conv2d(x, w, bias, **self.settings)
 
-    def input_grad(self, gy: Array, w: Array, input_hw: tuple[int, ...]) -> Array:
+    def input_grad(self, gy: Array, w: Array, input_hw: Any) -> Array:
         return kernels.conv2d_input_grad(gy, w, input_hw, **self.settings)
 
-    def weight_grad(self, x: Array, gy: Array, kernel_hw: tuple[int, ...]) -> Array:
+    def weight_grad(self, x: Array, gy: Array, kernel_hw: Any) -> Array:
         return kernels.conv2d_weight_grad(x, gy, kernel_hw, **self.settings)
 
 
@@ -74,10 +74,10 @@ class UpsampledGeometry:
     def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
         return kernels.upsample_conv2d(x, w, bias, scale=self.scale, padding=self.padding)
 
-    def input_grad(self, gy: Array, w: Array, input_hw: tuple[int, ...]) -> Array:
+    def input_grad(self, gy: Array, w: Array, input_hw: Any) -> Array:
         return kernels.upsample_conv2d_input_grad(gy, w, scale=self.scale, padding=self.padding)
 
-    def weight_grad(self, x: Array, gy: Array, kernel_hw: tuple[int, ...]) -> Array:
+    def weight_grad(self, x: Array, gy: Array, kernel_hw: Any) -> Array:
         return kernels.upsample_conv2d_weight_grad(x, gy, kernel_hw, scale=self.scale, padding=self.padding)
 
 
@@ -103,7 +103,7 @@ class ConvolveInputGrad(Function):
 
     saves_output = False
 
-    def __init__(self, geometry: Geometry, input_hw: tuple[int, ...]):
+    def __init__(self, geometry: Geometry, input_hw: Any):
         self.geometry = geometry
         self.input_hw = input_hw
 
@@ -122,7 +122,7 @@ class ConvolveWeightGrad(Function):
 
     saves_output = False
 
-    def __init__(self, geometry: Geometry, kernel_hw: tuple[int, ...]):
+    def __init__(self, geometry: Geometry, kernel_hw: Any):
         self.geometry = geometry
         self.kernel_hw = kernel_hw
 

@@ -75,7 +75,7 @@ class MaxPool2d(Function):
     saves_inputs = saves_output = False
 
     def __init__(self, kernel: Pair, stride: Pair | None, padding: Pair, dilation: Pair):
-        self.settings = {"stride": stride, "padding": padding, "dilation": dilation}
+        self.settings: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
         self.kernel = kernel
 
     def forward(self, x: Array) -> Array:
@@ -122,7 +122,11 @@ class AvgPool2d(Function):
     saves_inputs = saves_output = False
 
     def __init__(self, kernel: Pair, stride: Pair | None, padding: Pair, count_include_pad: bool):
-        self.settings = {"stride": stride, "padding": padding, "count_include_pad": count_include_pad}
+        self.settings: dict[str, Any] = {
+            "stride": stride,
+            "padding": padding,
+            "count_include_pad": count_include_pad,
+        }
         self.kernel = kernel
 
     def forward(self, x: Array) -> Array:
