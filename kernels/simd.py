@@ -33,7 +33,10 @@ from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _intrinsic
+
+# Numba types an intrinsic by its typing function, which takes one argument more than its callers pass.
+intrinsic: Any = _intrinsic
 
 
 class VectorUnit(NamedTuple):
@@ -237,7 +240,7 @@ def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows:
 
 def _tile_intrinsic(rows: int) -> Callable[..., Any]:
     @intrinsic
-    def multiply_tile(typing, c, c_at, c_pitch, a, a_at, ahead, b, b_at, b_pitch, depth, first):  # type: ignore[no-untyped-def]
+    def multiply_tile(typing, c, c_at, c_pitch, a, a_at, ahead, b, b_at, b_pitch, depth, first):
         signature = types.void(
             c, types.intp, types.intp, a, types.intp, types.intp, b, types.intp, types.intp, types.intp,
             types.boolean,
@@ -258,7 +261,7 @@ multiply_tile_high = _tile_intrinsic(3 * ROW_STEP)
 
 
 @intrinsic
-def copy_run(typing, target, target_at, source, source_at, count):  # type: ignore[no-untyped-def]
+def copy_run(typing, target, target_at, source, source_at, count):
     """Copy ``count`` >= 1 numbers in whole registers: up to ``lanes`` - 1 more are read, and written, than asked.
 
     The caller sees to it that both arrays go on that far, and that whatever comes next in ``target`` is written
@@ -278,7 +281,7 @@ def copy_run(typing, target, target_at, source, source_at, count):  # type: igno
 
 
 @intrinsic
-def copy_every_second(typing, target, target_at, source, source_at, count):  # type: ignore[no-untyped-def]
+def copy_every_second(typing, target, target_at, source, source_at, count):
     """target[i] = source[2*i] for i < ``count`` (>= 1), in whole registers, as ``copy_run``: up to ``lanes`` - 1
     more are written, and twice as many numbers plus one read."""
     signature = types.void(target, types.intp, source, types.intp, types.intp)
@@ -302,7 +305,7 @@ def copy_every_second(typing, target, target_at, source, source_at, count):  # t
 
 
 @intrinsic
-def write_run(typing, target, target_at, source, source_at, addend, count):  # type: ignore[no-untyped-def]
+def write_run(typing, target, target_at, source, source_at, addend, count):
     """target[i] = source[i] + ``addend`` for i < ``count`` (>= 1). Writes no more; reads whole registers."""
     signature = types.void(target, types.intp, source, types.intp, target.dtype, types.intp)
 
@@ -324,7 +327,7 @@ def write_run(typing, target, target_at, source, source_at, addend, count):  # t
 
 
 @intrinsic
-def write_interleaved(typing, target, target_at, even, even_at, odd, odd_at, addend, count):  # type: ignore[no-untyped-def]
+def write_interleaved(typing, target, target_at, even, even_at, odd, odd_at, addend, count):
     """target[2*i] = even[i] + ``addend``, target[2*i + 1] = odd[i] + ``addend``, as far as they are among the first
     ``count`` (>= 1) of target. Writes no more; reads whole registers."""
     signature = types.void(target, types.intp, even, types.intp, odd, types.intp, target.dtype, types.intp)
@@ -351,7 +354,7 @@ def write_interleaved(typing, target, target_at, even, even_at, odd, odd_at, add
 
 
 @intrinsic
-def add_run(typing, target, target_at, source, source_at, count):  # type: ignore[no-untyped-def]
+def add_run(typing, target, target_at, source, source_at, count):
     """target[i] += source[i] for i < ``count`` (>= 1). Writes no more; reads whole registers."""
     signature = types.void(target, types.intp, source, types.intp, types.intp)
 
@@ -373,7 +376,7 @@ def add_run(typing, target, target_at, source, source_at, count):  # type: ignor
 
 
 @intrinsic
-def transpose_square(typing, target, target_at, target_pitch, source, source_at, source_pitch):  # type: ignore[no-untyped-def]
+def transpose_square(typing, target, target_at, target_pitch, source, source_at, source_pitch):
     """target[j*target_pitch + i] = source[i*source_pitch + j] for i, j < ``lanes``.
 
     Interleaving register i with register i + lanes/2 moves one bit of the register's number into the position
@@ -404,7 +407,7 @@ def transpose_square(typing, target, target_at, target_pitch, source, source_at,
 
 
 @intrinsic
-def prefetch(typing, array, position):  # type: ignore[no-untyped-def]
+def prefetch(typing, array, position):
     """Ask for the cache line of array[position], which need not exist, without waiting for it."""
     signature = types.void(array, types.intp)
 

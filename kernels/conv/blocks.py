@@ -16,7 +16,9 @@ contiguous again.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..jit import kernel
 from ..simd import UNIT, copy_every_second, copy_run, prefetch
@@ -51,6 +53,14 @@ class Shape(NamedTuple):
     blocks: int
     channel_block: int  # channels that are staged together
     channel_pitch: int  # numbers staged for one channel
+
+
+def record(sizes: Any) -> np.ndarray:
+    """Return a NamedTuple of integers as an array of one record with the same fields.
+
+    Numba hands a parallel loop each number of a tuple on its own, and takes seconds over it; a record is a pointer.
+    """
+    return np.array([tuple(sizes)], np.dtype([(name, np.int64) for name in sizes._fields]))
 
 
 # A worker's table of integers. For row r of the block, table[r] is the position of its first tap in the stage,

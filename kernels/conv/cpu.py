@@ -35,7 +35,7 @@ def _workspace(count: int, dtype: np.dtype) -> np.ndarray:
     size = (count + 64) * dtype.itemsize  # whole registers are read behind the last number
     if getattr(_memory, "bytes", None) is None or _memory.bytes.size < size:
         _memory.bytes = np.empty(size, np.uint8)
-    return _memory.bytes[:size].view(dtype)  # type: ignore[no-any-return]
+    return _memory.bytes[:size].view(dtype)
 
 
 def _up(value: int, multiple: int) -> int:
@@ -172,11 +172,13 @@ def _convolve_wide(
     panels = groups * -(-shape.channels // shape.channel_block) * product.parts * padded_rows * PITCH
     phase_a = np.arange(phases) * panels
     memory = _workspace(workers * product.memory + phases * panels, x.dtype)
-    gemm.convolve(
-        x.reshape(-1), w.reshape(-1), bias, y.reshape(-1), memory[workers * product.memory :], memory,
-        np.empty((workers, blocks.table_size(shape.block_rows, shape.step_width)), np.int64),
-        tap_at, elements, element_ends, phase_taps, phase_a, tuple(strides[:3]), shape, product,
-    )  # fmt: skip
+    tables = np.empty((workers, blocks.table_size(shape.block_rows, shape.step_width)), np.int64)
+    for packing in (True, False):
+        gemm.convolve(
+            packing, x.reshape(-1), w.reshape(-1), bias, y.reshape(-1), memory[workers * product.memory :], memory,
+            tables, tap_at, elements, element_ends, phase_taps, phase_a, tuple(strides[:3]), blocks.record(shape),
+            blocks.record(product),
+        )  # fmt: skip
 
 
 def _convolve_thin(
@@ -226,7 +228,7 @@ def _convolve_thin(
     thin.convolve_thin(
         x.reshape(-1), w.reshape(-1), bias, y.reshape(-1), memory[workers * band.memory :], memory, workers,
         np.array([tap.row for tap in walk.taps], np.int64), np.array([tap.column for tap in walk.taps], np.int64),
-        elements, element_ends, phase_taps, tuple(strides[:3]), band,
+        elements, element_ends, phase_taps, tuple(strides[:3]), blocks.record(band),
     )  # fmt: skip
 
 
@@ -276,12 +278,15 @@ def correlate(
     ]
     partial_size = slices * groups * channel_blocks * product.partial_rows * pitch
     memory = _workspace(partial_size + workers * product.memory, x.dtype)
-    weight_gemm.correlate(
-        x.reshape(-1), y.reshape(-1), gw.reshape(-1), memory[:partial_size], memory[partial_size:],
-        np.empty((workers, blocks.table_size(shape.block_rows, shape.step_width)), np.int64), tap_at,
-        tuple(strides[:3]), np.array([tap for part in parts_of for tap in part], np.int64),
-        np.cumsum([0] + [len(part) for part in parts_of]), shape, product,
-    )  # fmt: skip
+    tables = np.empty((workers, blocks.table_size(shape.block_rows, shape.step_width)), np.int64)
+    element_taps = np.array([tap for part in parts_of for tap in part], np.int64)
+    elements = np.cumsum([0] + [len(part) for part in parts_of])
+    for collecting in (False, True):
+        weight_gemm.correlate(
+            collecting, x.reshape(-1), y.reshape(-1), gw.reshape(-1), memory[:partial_size], memory[partial_size:],
+            tables, tap_at, tuple(strides[:3]), element_taps, elements, blocks.record(shape),
+            blocks.record(product),
+        )  # fmt: skip
 
 
 def weight_strides(shape: tuple[int, ...]) -> tuple[int, int, int, int]:

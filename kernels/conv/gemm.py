@@ -201,17 +201,22 @@ def _task(x, a, bias, y, memory, table, tap_at, phase_taps, phase_a, shape, prod
 
 @kernel(parallel=True)
 def convolve(
-    x, w, bias, y, a, memory, tables, tap_at, elements, element_ends, phase_taps, phase_a, strides, shape, product
-):
-    """y = A @ B + bias, block by block; all arrays flat but ``tables``, which has one row for each worker.
+    packing, x, w, bias, y, a, memory, tables, tap_at, elements, element_ends, phase_taps, phase_a, strides, shapes,
+    products,
+):  # fmt: skip
+    """Called first with ``packing``, which makes A of w, and then without: y = A @ B + bias, block by block.
 
-    Phase p has the taps ``phase_taps[p]:phase_taps[p + 1]``; its panels go to a[phase_a[p]:]. ``tap_at`` is the
-    position of each tap in the stage, relative to its row's first.
+    Every ``prange`` takes Numba seconds to compile, and so the two share one. All arrays are flat but ``tables``,
+    which has one row for each worker. Phase p has the taps ``phase_taps[p]:phase_taps[p + 1]``; its panels go to
+    a[phase_a[p]:]. ``tap_at`` is the position of each tap in the stage, relative to its row's first.
     """
-    for task in prange(shape.groups * -(-shape.rows // ROWS_PER_TASK)):
-        pack_weights(w, a, strides, elements, element_ends, phase_taps, phase_a, shape, product, task)
     workers = tables.shape[0]
     for worker in prange(workers):
-        own = memory[worker * product.memory : (worker + 1) * product.memory]
-        for task in range(worker, product.tasks, workers):
-            _task(x, a, bias, y, own, tables[worker], tap_at, phase_taps, phase_a, shape, product, task)
+        shape, product = shapes[0], products[0]
+        if packing:
+            for task in range(worker, shape.groups * -(-shape.rows // ROWS_PER_TASK), workers):
+                pack_weights(w, a, strides, elements, element_ends, phase_taps, phase_a, shape, product, task)
+        else:
+            own = memory[worker * product.memory : (worker + 1) * product.memory]
+            for task in range(worker, product.tasks, workers):
+                _task(x, a, bias, y, own, tables[worker], tap_at, phase_taps, phase_a, shape, product, task)

@@ -140,11 +140,13 @@ def _task(x, a, bias, y, memory, tap_rows, tap_columns, phase_taps, band, task):
 
 @kernel(parallel=True)
 def convolve_thin(
-    x, w, bias, y, a, memory, workers, tap_rows, tap_columns, elements, element_ends, phase_taps, strides, band
+    x, w, bias, y, a, memory, workers, tap_rows, tap_columns, elements, element_ends, phase_taps, strides, bands
 ):
     """y = the walk over x plus bias; the arrays are flat, and as in ``gemm.convolve``."""
+    band = bands[0]
     _pack_weights(w, a, strides, elements, element_ends, band)
     for worker in prange(workers):
+        band = bands[0]
         own = memory[worker * band.memory : (worker + 1) * band.memory]
         for task in range(worker, band.tasks, workers):
             _task(x, a, bias, y, own, tap_rows, tap_columns, phase_taps, band, task)

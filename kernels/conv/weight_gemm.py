@@ -126,16 +126,20 @@ def _collect(gw, partial, strides, element_taps, elements, shape, product, task)
 
 
 @kernel(parallel=True)
-def correlate(x, y, gw, partial, memory, tables, tap_at, strides, element_taps, elements, shape, product):
-    """Fill gw; all arrays flat but ``tables``, which has one row for each worker.
+def correlate(collecting, x, y, gw, partial, memory, tables, tap_at, strides, element_taps, elements, shapes, products):
+    """Called first without ``collecting``, which fills the partial sums, and then with it, which fills gw.
 
-    ``strides`` are gw's by group, channel of y and channel of x; its kernel elements are contiguous. Element e is
-    part of the taps ``element_taps[elements[e]:elements[e + 1]]``.
+    All arrays are flat but ``tables``, which has one row for each worker. ``strides`` are gw's by group, channel of y
+    and channel of x; its kernel elements are contiguous. Element e is part of the taps
+    ``element_taps[elements[e]:elements[e + 1]]``.
     """
     workers = tables.shape[0]
     for worker in prange(workers):
-        own = memory[worker * product.memory : (worker + 1) * product.memory]
-        for task in range(worker, product.tasks, workers):
-            _task(x, y, partial, own, tables[worker], tap_at, shape, product, task)
-    for task in prange(shape.groups * shape.channels):
-        _collect(gw, partial, strides, element_taps, elements, shape, product, task)
+        shape, product = shapes[0], products[0]
+        if collecting:
+            for task in range(worker, shape.groups * shape.channels, workers):
+                _collect(gw, partial, strides, element_taps, elements, shape, product, task)
+        else:
+            own = memory[worker * product.memory : (worker + 1) * product.memory]
+            for task in range(worker, product.tasks, workers):
+                _task(x, y, partial, own, tables[worker], tap_at, shape, product, task)
