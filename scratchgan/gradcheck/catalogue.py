@@ -15,7 +15,7 @@ from .planting import Plant
 
 ADJOINT = ("exact adjoint",)
 CONTRACT = ("contract",)
-CONV, ENGINE = "scratchgan.kernels.conv.cpu", "scratchgan.autograd"
+ENGINE = "scratchgan.autograd"
 
 
 def _as_if_contiguous(array: Any) -> Any:
@@ -70,44 +70,45 @@ def _broadcast() -> list[Plant]:
 
 
 def _convolution() -> list[Plant]:
-    def conv(name: str, function: str, *edits: tuple[str, str], target: str = "conv2d") -> Plant:
-        return Plant(name, "convolution", target, ADJOINT, f"{CONV}:{function}", edits)
+    package = "scratchgan.kernels.conv"
 
-    weights = "w.reshape(groups, w.shape[0] // groups, w.shape[1], -1).transpose(0, 2, 1, 3)"
-    grad_walk = "input_grad_walk(gx.shape[2:], w.shape[2:], stride, padding, dilation)"
-    weight_walk = "forward_walk(gy.shape[2:], gw.shape[2:], stride, padding, dilation)"
+    def conv(name: str, function: str, call: str, wrong: str) -> Plant:
+        return Plant(name, "convolution", "conv2d", ADJOINT, f"{package}:{function}", ((call, wrong),))
+
+    def in_dx(name: str, wrong: str) -> Plant:
+        return conv(name, "conv2d_input_grad", "gx, stride, padding, dilation, groups)", wrong)
+
+    def in_dw(name: str, wrong: str) -> Plant:
+        return conv(name, "conv2d_weight_grad", "cpu.conv2d_weight_grad(x, gy, gw, stride, padding, dilation,", wrong)
+
+    dw = "cpu.conv2d_weight_grad(x, gy, gw, "
+    weights = "cpu.conv2d_input_grad(gy, w, "
+    transposed = "np.ascontiguousarray(w.reshape(-1)).reshape(w.shape[::-1]).T"
     return [
-        conv("flipped kernel", "input_grad_walk", ("// stride[axis], u))", "// stride[axis], kernel[axis] - 1 - u))")),
-        conv("padding + 1", "input_grad_walk", ("phase + padding[axis]", "phase + padding[axis] + 1")),
-        conv("padding - 1", "input_grad_walk", ("phase + padding[axis]", "phase + padding[axis] - 1")),
+        conv("flipped kernel", "conv2d_input_grad", weights, "cpu.conv2d_input_grad(gy, w[..., ::-1, ::-1].copy(), "),
+        conv(
+            "W transposed",
+            "conv2d_input_grad",
+            weights,
+            f"cpu.conv2d_input_grad(gy, np.ascontiguousarray({transposed}), ",
+        ),
+        in_dx("padding + 1", "gx, stride, (padding[0] + 1, padding[1] + 1), dilation, groups)"),
+        in_dx("padding - 1", "gx, stride, (padding[0], padding[1] - 1), dilation, groups)"),
         Plant(
             "stride remainder lost",
             "convolution",
             "conv2d",
             (*CONTRACT, *ADJOINT),
-            f"{CONV}:input_grad_walk",
+            f"{package}.plan:input_grad_walk",
             (("grid = (-(-input_hw[0] // stride[0]),", "grid = (max(1, input_hw[0] // stride[0]),"),),
         ),
-        conv(
-            "stride and dilation swapped",
-            "conv2d_weight_grad",
-            (weight_walk, weight_walk.replace("stride, padding, dilation", "dilation, padding, stride")),
-        ),
-        conv("H and W stride swapped", "conv2d_input_grad", (grad_walk, grad_walk.replace("stride,", "stride[::-1],"))),
-        conv(
-            "H and W padding swapped",
-            "conv2d_input_grad",
-            (grad_walk, grad_walk.replace("padding,", "padding[::-1],")),
-        ),
-        conv(
-            "dilation ignored in dW",
-            "conv2d_weight_grad",
-            (weight_walk, weight_walk.replace("dilation)", "(1, 1))")),
-        ),
-        conv(
-            "W transposed",
-            "conv2d_input_grad",
-            (weights, "w.reshape(groups, w.shape[1], w.shape[0] // groups, -1)"),
+        in_dx("H and W stride swapped", "gx, stride[::-1], padding, dilation, groups)"),
+        in_dx("H and W padding swapped", "gx, stride, padding[::-1], dilation, groups)"),
+        in_dw("stride and dilation swapped", dw + "dilation, padding, stride,"),
+        in_dw("dilation ignored in dW", dw + "stride, padding, (1, 1),"),
+        in_dw(
+            "odd tail",
+            "gy = gy.copy()\n    gy[..., gy.shape[3] // 2 * 2 :] = 0\n    " + dw + "stride, padding, dilation,",
         ),
         Plant(
             "db dropped",
@@ -137,17 +138,6 @@ def _convolution() -> list[Plant]:
                     "cpu.conv2d_input_grad(x, w, bias, y, stride, "
                     "(padding[0] - output_padding[0], padding[1] - output_padding[1]),",
                 ),
-            ),
-        ),
-        conv(
-            "odd tail",
-            "conv2d_weight_grad",
-            (
-                "    outputs, channels",
-                "    if gy.shape[3] % 2 and gy.shape[3] > 1:\n"
-                "        gy = gy.copy()\n"
-                "        gy[..., -1] = 0\n"
-                "    outputs, channels",
             ),
         ),
     ]
