@@ -63,7 +63,8 @@ def cache_folder() -> Path:
         digest.update(f"{path.relative_to(package)}\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())
     processor = f"{platform.machine()} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
-    for version in (sys.version, numba.__version__, llvmlite.__version__, np.__version__, processor):
+    forced_unit = os.environ.get("SCRATCHGAN_SIMD", "")  # simd.py builds other machine code for it
+    for version in (sys.version, numba.__version__, llvmlite.__version__, np.__version__, processor, forced_unit):
         digest.update(f"{version}\0".encode())
     root = os.environ.get("SCRATCHGAN_CACHE_DIR") or Path(
         os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "scratchgan"
