@@ -94,16 +94,13 @@ def _argument(trial: Trial, position: int) -> list[Finding]:
 
 def _rounding(trial: Trial, position: int, v: Array, gy: list[Array], rng: np.random.Generator) -> float:
     """How far both derivatives move when the arguments and the cotangent move by a few roundings."""
-    total = 0.0
-    for args, cotangents in (
-        (trial.args, gy),
-        ([probes.nudge(rng, a, 8 * trial.eps) for a in trial.args], [probes.nudge(rng, g, 8 * trial.eps) for g in gy]),
-    ):
+
+    def both(args: list[Any], cotangents: list[Array]) -> tuple[float, float]:
         moved = Trial(trial.op, tuple(args), trial.params, trial.seed, trial.policy)
         along = derivative(moved, position, v)
-        if isinstance(along, str):
-            return float("inf")
-        sign = 1.0 if args is trial.args else -1.0
-        difference = np.array([inner(along, cotangents), inner([v], [moved.gradients(cotangents, args)[position]])])
-        total = total + sign * difference
-    return float(np.max(np.abs(total)))
+        numeric = float("inf") if isinstance(along, str) else inner(along, cotangents)
+        return numeric, inner([v], [moved.gradients(cotangents, args)[position]])
+
+    here = both(list(trial.args), gy)
+    there = both(*([probes.nudge(rng, a, 8 * trial.eps) for a in arrays] for arrays in (trial.args, gy)))
+    return max(abs(p - q) for p, q in zip(here, there, strict=True))

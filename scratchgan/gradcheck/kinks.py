@@ -20,9 +20,10 @@ from .trial import Trial, inner
 
 Array = NDArray[Any]
 LAYER = "kinks"
-_MOST = 48
-#: Two steps: next to a kink the slopes are those of smooth pieces, and one step may reach the next piece.
-_STEPS = (-7, -13)
+#: Elements looked at one by one; the direction in which all move together covers the rest.
+_MOST = 16
+#: One step, short beside the distance between planted values: within it the slopes are those of the two sides.
+_STEPS = (-10,)
 
 
 def run(trial: Trial) -> list[Finding]:

@@ -170,7 +170,7 @@ def _convolutions() -> dict[str, Any]:
     return {
         "conv2d": Target(conv, _drawn(geometry, extra=(empty,))),
         "conv_transpose2d": Target(transpose, _drawn(strategies.conv_transpose_geometry(2, groups=True))),
-        "conv2d with bias": Target(biased, _drawn(strategies.conv_geometry(2, bias=True), 6), dtypes=("f8",), order=2),
+        "conv2d with bias": Target(biased, _drawn(strategies.conv_geometry(2, bias=True), 5), dtypes=("f8",), order=2),
     }
 
 

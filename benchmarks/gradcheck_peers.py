@@ -1,0 +1,204 @@
+"""The same planted bugs under scratchgan.gradcheck, torch.autograd.gradcheck and JAX's gradient checks.
+
+    python benchmarks/gradcheck_peers.py --checkers ours,torch --results benchmarks/results/gradcheck_peers.json
+
+Every checker is given the same operators, through NumPy, on the same cases: those the catalogue draws, in float64
+(JAX also in float32, its default dtype). A bug is killed if any case is refused. A checker's seconds are those of
+running all the right operators on all the cases. Bugs that a checker has no way to be asked about count as not
+killed; there is one column for all 47, so the reader can see what is left to other tests.
+
+Results are merged into the file, so that frameworks in different environments can be measured one after another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchgan.gradcheck import Op
+from scratchgan.gradcheck.catalogue import plants
+from scratchgan.gradcheck.double import arguments_of, derivative_of
+from scratchgan.gradcheck.graph_programs import graphs
+from scratchgan.gradcheck.planting import planted
+from scratchgan.gradcheck.policy import Policy
+from scratchgan.gradcheck.suites import draw
+from scratchgan.gradcheck.targets import EngineTarget, all_targets, reverse_mode, run
+from scratchgan.gradcheck.trial import Trial
+
+Call = tuple[Op, tuple[Any, ...], dict[str, Any]]
+PeerCheck = Callable[[Op, tuple[Any, ...], dict[str, Any]], None]
+
+
+def calls(target: Any, dtype: str) -> Iterator[Call]:
+    """The target's cases as operator, arrays, parameters; and the vjp as an operator, where order 2 is wanted."""
+    if isinstance(target, EngineTarget):
+        # A detached branch has no derivative by differences, so the programs have none.
+        for k, graph in enumerate(draw(graphs(detached=False), target.programs)):
+            values = [np.random.default_rng([k, i]).standard_normal((2, 2)).astype(dtype) for i in range(graph.leaves)]
+            yield (
+                Op(
+                    lambda *v, graph=graph: graph.evaluate(v),
+                    lambda gy, *v, graph=graph: tuple(reverse_mode(graph, v, gy)),
+                    name="autograd",
+                ),
+                tuple(values),
+                {},
+            )
+        return
+    for case in target.cases(0):
+        args = case.args(dtype)
+        if any(a.size == 0 for a in args):
+            continue  # torch refuses empty inputs, right or wrong
+        yield target.op, args, dict(case.params)
+        if target.order > 1:
+            trial = Trial(target.op, args, case.params, case.seed, Policy())
+            second = derivative_of(target.op, trial.names, len(trial.outputs))
+            assert second is not None
+            yield second, arguments_of(trial, 2), dict(case.params)
+
+
+def torch_checker(fast: bool) -> PeerCheck:
+    import torch
+
+    def refuses(op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> None:
+        class Wrapped(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, *tensors: Any) -> Any:
+                ctx.save_for_backward(*tensors)
+                outputs, _ = op.apply([t.numpy() for t in tensors], params)
+                made = tuple(torch.from_numpy(np.array(y)) for y in outputs)
+                return made if len(made) > 1 else made[0]
+
+            @staticmethod
+            def backward(ctx: Any, *gys: Any) -> Any:
+                arrays = [t.detach().numpy() for t in ctx.saved_tensors]
+                outputs = [np.asarray(g.detach().numpy()) for g in gys]
+                found = op.pullback(outputs, arrays, params, len(outputs) > 1)
+                return tuple(None if g is None else torch.from_numpy(np.array(g)) for g in found)
+
+        tensors = [torch.from_numpy(np.array(a)).requires_grad_(True) for a in args]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.autograd.gradcheck(Wrapped.apply, tensors, fast_mode=fast)
+
+    return refuses
+
+
+def jax_checker() -> PeerCheck:
+    import jax
+    from jax.test_util import check_vjp
+
+    jax.config.update("jax_enable_x64", True)
+
+    def refuses(op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> None:
+        def forward(*arrays: Any) -> Any:
+            outputs, _ = op.apply([np.asarray(a) for a in arrays], params)
+            return outputs if len(outputs) > 1 else outputs[0]
+
+        def forward_and_vjp(*arrays: Any) -> Any:
+            y = forward(*arrays)
+
+            def pull(gy: Any) -> Any:
+                gys = [np.asarray(g) for g in (gy if isinstance(gy, tuple) else (gy,))]
+                found = op.pullback(gys, [np.asarray(a) for a in arrays], params, len(gys) > 1)
+                return tuple(np.zeros_like(a) if g is None else g for g, a in zip(found, arrays, strict=True))
+
+            return y, pull
+
+        check_vjp(forward, forward_and_vjp, args)
+
+    return refuses
+
+
+def measure(check: PeerCheck, dtype: str) -> dict[str, Any]:
+    """Kills, false alarms and seconds of one peer."""
+    targets = all_targets()
+    alarms, seconds = [], 0.0
+    for name, target in targets.items():
+        for op, args, params in calls(target, dtype):
+            start = time.perf_counter()
+            try:
+                check(op, args, params)
+            except Exception as error:
+                alarms.append(f"{name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            seconds += time.perf_counter() - start
+    killed = []
+    refused = {alarm.split(":")[0] for alarm in alarms}
+    for plant in plants():
+        with planted(plant):
+            for op, args, params in calls(targets[plant.target], dtype):
+                try:
+                    check(op, args, params)
+                except Exception:
+                    # An operator that is refused when it is right is no evidence when it is wrong.
+                    if plant.target not in refused:
+                        killed.append(plant.name)
+                    break
+    return {"killed": killed, "of": len(plants()), "false_alarms": alarms, "seconds": round(seconds, 2)}
+
+
+def measure_ours(dtypes: tuple[str, ...]) -> dict[str, Any]:
+    """The same for scratchgan.gradcheck, with every layer."""
+    targets = {
+        name: t if isinstance(t, EngineTarget) else replace(t, dtypes=tuple(d for d in dtypes if d in t.dtypes))
+        for name, t in all_targets().items()
+    }
+    alarms, seconds = [], 0.0
+    for name, target in targets.items():
+        outcome = run(target)
+        seconds += outcome.seconds
+        alarms += [name] if outcome.layers else []
+    killed = []
+    for plant in plants():
+        with planted(plant):
+            outcome = run(targets[plant.target], until=plant.layers)
+        if set(outcome.layers) & set(plant.layers):
+            killed.append(plant.name)
+    return {"killed": killed, "of": len(plants()), "false_alarms": alarms, "seconds": round(seconds, 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkers", default="ours,torch", help="of ours, torch, jax; separated by commas")
+    parser.add_argument("--results", type=Path, default=Path("benchmarks/results/gradcheck_peers.json"))
+    options = parser.parse_args()
+    wanted: dict[str, Callable[[], dict[str, Any]]] = {}
+    for checker in options.checkers.split(","):
+        if checker == "ours":
+            wanted["scratchgan.gradcheck, float64 and float32"] = lambda: measure_ours(("f8", "f4"))
+            wanted["scratchgan.gradcheck, float64"] = lambda: measure_ours(("f8",))
+        elif checker == "torch":
+            wanted["torch.autograd.gradcheck, default"] = lambda: measure(torch_checker(False), "f8")
+            wanted["torch.autograd.gradcheck, fast"] = lambda: measure(torch_checker(True), "f8")
+        elif checker == "jax":
+            wanted["jax.test_util.check_vjp, float64"] = lambda: measure(jax_checker(), "f8")
+            wanted["jax.test_util.check_vjp, float32"] = lambda: measure(jax_checker(), "f4")
+        else:
+            parser.error(f"no checker {checker!r}; there are ours, torch and jax")
+    results = json.loads(options.results.read_text("utf-8")) if options.results.exists() else {}
+    for target in all_targets().values():  # compiles the kernels, which is nobody's time
+        run(target)
+    for name, function in wanted.items():
+        results[name] = function()
+        found = results[name]
+        print(
+            f"{name:44s} {len(found['killed']):2d} of {found['of']} killed, "
+            f"{len(found['false_alarms'])} false alarms, {found['seconds']:.1f} s",
+            flush=True,
+        )
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    part = options.results.with_suffix(".part")
+    part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    part.replace(options.results)
+
+
+if __name__ == "__main__":
+    main()
