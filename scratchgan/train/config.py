@@ -56,7 +56,9 @@ class TrainConfig:
 
     latent: int = _setting(64, "numbers in a latent vector z, drawn from N(0, 1)", at_least=1)
     width: int = _setting(32, "channels at the largest size; each halving of the image doubles them", at_least=1)
-    d_norm: str = _setting("none", "normalisation in D", choices=NORMS)
+    d_norm: str = _setting(
+        "auto", "normalisation in D; auto: layer with a penalty, else batch", choices=("auto", *NORMS)
+    )
 
     loss: str = _setting("bce", "what G and D minimise; see scratchgan.train.losses", choices=tuple(LOSSES))
     label_smoothing: float = _setting(0.0, "bce: D's target for real images is 1 minus this", at_least=0, below=0.5)
@@ -69,7 +71,7 @@ class TrainConfig:
     lr_g: float = _setting(2e-4, "Adam's learning rate for G", above=0)
     lr_d: float = _setting(2e-4, "Adam's learning rate for D", above=0)
     betas: tuple[float, float] = _setting((0.5, 0.999), "Adam's decay rates", at_least=0, below=1)
-    ema_decay: float = _setting(0.99, "decay per step of the average of G that draws samples", at_least=0, below=1)
+    ema_decay: float = _setting(0.998, "decay per step of the average of G that draws samples", at_least=0, below=1)
 
     seed: int = _setting(0, "of everything random", at_least=0)
     device: str = _setting("cpu", "cpu or cuda", choices=("cpu", "cuda"))
@@ -88,12 +90,28 @@ class TrainConfig:
             raise ConfigError(f"channels={self.channels} must be 1 (grey) or 3 (RGB)")
         if self.label_smoothing and not self.loss.startswith("bce"):
             raise ConfigError(f"label_smoothing={self.label_smoothing} is for the bce losses, not for loss={self.loss}")
-        if self.d_norm == "batch" and (self.loss == "wgan-gp" or self.r1 > 0):
+        if self.d_norm == "batch" and self.has_penalty:
             penalty = "wgan-gp" if self.loss == "wgan-gp" else "r1"
             raise ConfigError(
                 f"d_norm=batch mixes the images of a batch, and the penalty of {penalty} is on the gradient of each "
                 "image: use d_norm=layer, spectral or none"
             )
+
+    @property
+    def has_penalty(self) -> bool:
+        """Whether D's gradient at each image is part of the loss."""
+        return self.loss == "wgan-gp" or self.r1 > 0
+
+    def completed(self, size: int, channels: int) -> TrainConfig:
+        """Return the config with everything decided that was left to the data, or to the other settings.
+
+        Raises ConfigError if it asks for other images than the data set's, which are ``size`` x ``size``.
+        """
+        for name, wanted, found in (("size", self.size, size), ("channels", self.channels, channels)):
+            if wanted not in (None, found):
+                raise ConfigError(f"{name}={wanted}, but the images of {self.data} have {name}={found}")
+        d_norm = ("layer" if self.has_penalty else "batch") if self.d_norm == "auto" else self.d_norm
+        return dataclasses.replace(self, size=size, channels=channels, d_norm=d_norm)
 
     def to_json(self) -> str:
         """The settings as JSON text, one to a line, that `from_json` reads."""

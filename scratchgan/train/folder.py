@@ -91,8 +91,8 @@ def read_config(path: Path) -> TrainConfig:
         config = TrainConfig.from_json(path / "config.json")
     except ConfigError as error:
         raise TrainError(str(error)) from error
-    if config.size is None or config.channels is None:
-        raise TrainError(f"{path / 'config.json'}: size and channels must be numbers in the config of a run")
+    if config.size is None or config.channels is None or config.d_norm == "auto":
+        raise TrainError(f"{path / 'config.json'}: size, channels and d_norm must be decided in the config of a run")
     return config
 
 

@@ -58,7 +58,7 @@ class Trainer:
     """A run: the game, its data, and its folder, which stays locked until `close` (or the end of a ``with`` block).
 
     ``Trainer(config, out, dataset)`` starts a run in a new or empty folder; `Trainer.resume` goes on with one.
-    ``step`` is the number of steps done, ``config`` the settings with size and channels filled in from the data.
+    ``step`` is the number of steps done, ``config`` the settings with nothing left open (`TrainConfig.completed`).
     ``on_notice`` is called with a line of text when something is worth a person's attention (a damaged checkpoint
     passed over, signs of collapse); by default it goes to the log of the `logging` module.
 
@@ -261,14 +261,11 @@ class Trainer:
 
 
 def _completed(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """Fill in size and channels from the data. Raises ConfigError if the config asks for others."""
+    """Decide what the config leaves to the data. Raises ConfigError if it asks for other images."""
     channels, height, width = dataset.shape
     if height != width:
         raise ConfigError(f"{dataset.name}: images are {height} x {width}, and must be square: give a size (--size)")
-    for name, wanted, found in (("size", config.size, height), ("channels", config.channels, channels)):
-        if wanted not in (None, found):
-            raise ConfigError(f"{name}={wanted}, but the images of {dataset.name} have {name}={found}")
-    return dataclasses.replace(config, size=height, channels=channels)
+    return config.completed(height, channels)
 
 
 def _assemble(config: TrainConfig, dataset: Dataset) -> tuple[Game, Loader]:

@@ -92,6 +92,15 @@ def test_settings_that_contradict_each_other():
         TrainConfig(loss="hinge", label_smoothing=0.1)
 
 
+def test_what_is_left_open_is_decided_by_the_data_and_the_loss():
+    done = TrainConfig().completed(size=32, channels=3)
+    assert (done.size, done.channels, done.d_norm) == (32, 3, "batch")
+    assert TrainConfig(loss="wgan-gp").completed(32, 3).d_norm == "layer"
+    assert TrainConfig(r1=1.0).completed(32, 3).d_norm == "layer"
+    assert TrainConfig(d_norm="none").completed(32, 3).d_norm == "none"
+    assert done.completed(32, 3) == done
+
+
 def test_every_setting_has_a_line_of_help_and_json_types():
     for field in dataclasses.fields(TrainConfig):
         assert field.metadata["help"]

@@ -9,7 +9,17 @@ from scratchgan.data import ArrayDataset
 from scratchgan.train import TrainConfig, Trainer
 
 CONFIG = TrainConfig(
-    data="blobs", latent=4, width=4, batch=8, steps=12, seed=3, checkpoint_every=5, sample_every=4, keep_checkpoints=2
+    data="blobs",
+    d_norm="none",
+    ema_decay=0.99,
+    latent=4,
+    width=4,
+    batch=8,
+    steps=12,
+    seed=3,
+    checkpoint_every=5,
+    sample_every=4,
+    keep_checkpoints=2,
 )
 
 
