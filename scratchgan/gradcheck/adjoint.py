@@ -45,8 +45,18 @@ class _Probe:
         """F(base + v) - F(base): the affine part cancels."""
         return [p - q for p, q in zip(self.at(base + v), self.at(base), strict=True)]
 
+    @functools.cached_property
+    def outputs(self) -> tuple[Array, ...]:
+        return self.at(self.args[self.position])
+
+    @functools.cached_property
     def gradient(self) -> Array:
         return self.trial.gradients(self.gy, self.args)[self.position]
+
+    def part(self) -> tuple[list[Array], tuple[Array, ...]]:
+        """The linear part at the drawn argument, and the constant part."""
+        constant = self.at(np.zeros_like(self.args[self.position]))
+        return [p - q for p, q in zip(self.outputs, constant, strict=True)], constant
 
 
 def run_exact(trial: Trial) -> list[Finding]:
@@ -69,7 +79,7 @@ def _exact_for(trial: Trial, position: int) -> list[Finding]:
             return trial.skip(EXACT, f"{trial.names[position]}: {drawn}")
         probe, v = drawn
         zero = np.zeros_like(v)
-        part = probe.linear_part(v, zero)
+        part, _ = probe.part()
         if count == 0:
             base = probes.integers(rng, v.shape, (1, 3), v.dtype)
             elsewhere = probe.linear_part(v, base)
@@ -78,7 +88,7 @@ def _exact_for(trial: Trial, position: int) -> list[Finding]:
                 return trial.skip(EXACT, f"{trial.names[position]}: its coefficients are not dyadic")
             if drift:
                 return [_not_linear(trial, EXACT, position)]
-        gradient = probe.gradient()
+        gradient = probe.gradient
         if inner(part, probe.gy) == inner([v], [gradient]):
             continue
 
@@ -125,13 +135,12 @@ def _integer_probe(trial: Trial, position: int, rng: np.random.Generator) -> tup
         for i in trial.linear:
             args[i] = draw(args[i].shape, args[i].dtype)
         probe = _Probe(trial, position, args, trial.cotangents(draw))
-        outputs = probe.at(args[position])
-        bits = _dyadic(outputs)
+        bits = _dyadic(probe.outputs)
         if bits is None:
             reason = "its coefficients are not dyadic, so no data make it exact"
             break
         mantissa = np.finfo(trial.dtype).nmant + 1
-        if _sum_of_magnitudes(probe, outputs) < 2.0 ** (mantissa - bits):
+        if _sum_of_magnitudes(probe) < 2.0 ** (mantissa - bits):
             return probe, args[position]
         reason = f"the sums are too long to stay exact in {trial.dtype}"
     return reason
@@ -146,7 +155,7 @@ def _dyadic(outputs: tuple[Array, ...]) -> int | None:
     return None
 
 
-def _sum_of_magnitudes(probe: _Probe, outputs: tuple[Array, ...]) -> float:
+def _sum_of_magnitudes(probe: _Probe) -> float:
     """An upper estimate of the largest sum of |terms| inside the forward or the vjp.
 
     Where all coefficients have one sign the forward of the magnitudes is that sum. Where they have not, the
@@ -155,9 +164,9 @@ def _sum_of_magnitudes(probe: _Probe, outputs: tuple[Array, ...]) -> float:
     trial, position = probe.trial, probe.position
     absolute = [np.abs(a) if i in trial.linear else a for i, a in enumerate(probe.args)]
     one_sign = max((float(np.max(np.abs(y), initial=0.0)) for y in trial.apply(absolute)), default=0.0)
-    signed = max((float(np.max(np.abs(y), initial=0.0)) for y in outputs), default=0.0)
-    gradient = float(np.max(np.abs(probe.gradient()), initial=0.0))
-    n_in, n_out = probe.args[position].size, max(y.size for y in outputs)
+    signed = max((float(np.max(np.abs(y), initial=0.0)) for y in probe.outputs), default=0.0)
+    gradient = float(np.max(np.abs(probe.gradient), initial=0.0))
+    n_in, n_out = probe.args[position].size, max(y.size for y in probe.outputs)
     return float(max(one_sign, 2 * np.sqrt(n_in) * signed, 2 * np.sqrt(n_out) * gradient))
 
 
@@ -185,9 +194,8 @@ def _random_for(trial: Trial, position: int) -> list[Finding]:
         probe = _Probe(trial, position, args, trial.cotangents(functools.partial(probes.probe, rng)))
         v = args[position]
         zero = np.zeros_like(v)
-        constant = probe.at(zero)
-        part = [p - q for p, q in zip(probe.at(v), constant, strict=True)]
-        gradient = probe.gradient()
+        part, constant = probe.part()
+        gradient = probe.gradient
         scale = max(magnitude(part, probe.gy) + magnitude(constant, probe.gy), magnitude([v], [gradient]))
         error = abs(inner(part, probe.gy) - inner([v], [gradient]))
         room = trial.policy.ulps * trial.eps * scale
@@ -214,10 +222,8 @@ def _conditioning(probe: _Probe, part: list[Array], gradient: Array, rng: np.ran
     trial, position = probe.trial, probe.position
     args = [probes.nudge(rng, a, trial.eps) for a in probe.args]
     moved = _Probe(trial, position, args, [probes.nudge(rng, g, trial.eps) for g in probe.gy])
-    v = args[position]
-    zero = np.zeros_like(v)
-    return abs(inner(moved.linear_part(v, zero), moved.gy) - inner(part, probe.gy)) + abs(
-        inner([v], [moved.gradient()]) - inner([probe.args[position]], [gradient])
+    return abs(inner(moved.part()[0], moved.gy) - inner(part, probe.gy)) + abs(
+        inner([args[position]], [moved.gradient]) - inner([probe.args[position]], [gradient])
     )
 
 
