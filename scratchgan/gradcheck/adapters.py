@@ -236,6 +236,7 @@ def _to_jax(a: Any) -> Any:
 
 def _x64() -> Any:
     """A context in which JAX keeps float64; its place has moved between versions."""
-    jax = importlib.import_module("jax")
-    context = getattr(jax, "enable_x64", None) or importlib.import_module("jax.experimental").enable_x64
+    context = getattr(importlib.import_module("jax"), "enable_x64", None)
+    if context is None:
+        context = importlib.import_module("jax.experimental").enable_x64
     return context(True)

@@ -247,6 +247,8 @@ def _with_reproduction(
     options = [f"params={dict(params)!r}"] if params else []
     if finding.operator.startswith(f"{op.name}: order "):
         options.append(f"order={finding.operator.rsplit(' ', 1)[1]}")
+    elif finding.layer == double.LAYER:
+        options.append("order=2")
     call = ", ".join([op.name, *shown, *options, f"seed={seed}"])
     return replace(finding, reproduce=f"check({call})")
 

@@ -18,13 +18,14 @@ no graph at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from . import probes
 from .report import Finding, Report, Verdict, compare
 
 Array = NDArray[Any]
@@ -144,13 +145,14 @@ def check_engine(engine: Engine, programs: Sequence[Graph], *, seed: int = 0, na
     ``graph.run(values, operations)`` on its own values. Stops at the first program that fails.
     """
     findings: list[Finding] = []
-    for count, graph in enumerate(programs):
-        rng = np.random.default_rng([seed, count])
+    for graph in programs:
+        rng = probes.stream(seed, repr(graph))
         values = [rng.standard_normal((2, 2)) for _ in range(graph.leaves)]
         gy = rng.standard_normal((2, 2))
         finding = _against_forward_mode(engine, graph, values, gy, name)
         findings.append(finding)
         if finding.verdict is Verdict.FAIL:
+            findings[-1] = replace(finding, reproduce=f"check_engine(engine, [{graph!r}], seed={seed})")
             return Report(name, repr(graph), tuple(findings))
     return Report(name, f"{len(programs)} random graphs", tuple(findings))
 

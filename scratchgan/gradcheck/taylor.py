@@ -45,10 +45,11 @@ def slope_of(steps: list[float], left: list[float], floor: float) -> float | Non
 def describe_remainder(line: Line, v: Array, gradient: Array) -> str:
     """One sentence for a failure's report."""
     order = slope_of(*remainders(line, v, gradient))
+    name = line.trial.names[line.position]
     if order is None:
-        return "the Taylor remainder is lost in rounding: the error is too small for its slope to show"
+        return f"the Taylor remainder in {name} is lost in rounding: the error is too small for its slope to show"
     meaning = "the gradient itself is wrong" if order < 1.5 else "the error is small beside the curvature"
-    return f"the Taylor remainder falls like h^{order:.2f} (h^2 would be right): {meaning}"
+    return f"the Taylor remainder in {name} falls like h^{order:.2f} (h^2 would be right): {meaning}"
 
 
 def run(trial: Trial) -> list[Finding]:
