@@ -245,16 +245,17 @@ def correlate(
     stripe = 2 * lanes(x.itemsize)
     shape, tap_at = _shape(walk, x, groups, rows, y.shape[2:], MAX_DEPTH, 1)
     taps = len(walk.taps)
+    pitch = _up(rows, stripe) + 16  # of the transposed block, and of the sums
     slices = 1
     if shape.channels * taps < 192:
         slices = -(-shape.blocks // -(-shape.blocks // min(shape.blocks, 16)))
-    else:  # enough rows: an equal number of channel blocks for each worker
-        count = _up(-(-shape.channels // shape.channel_block), workers)
-        shape = shape._replace(channel_block=max(1, shape.channels // count))
+    else:  # as many channels as their partial sums stay in the cache, and an equal number of blocks to each worker
+        together = max(shape.channel_block, _TASK_BYTES // 2 // x.itemsize // (taps * pitch))
+        count = _up(-(-shape.channels // together), workers)
+        shape = shape._replace(channel_block=max(1, -(-shape.channels // count)))
     channel_blocks = -(-shape.channels // shape.channel_block)
     panel_at = _up(shape.channel_block * shape.channel_pitch + stripe, 16)
     transposed_at = panel_at + PANEL_ROWS * PITCH + 16
-    pitch = _up(rows, stripe) + 16
     product = weight_gemm.WeightProduct(
         taps=taps,
         slices=slices,

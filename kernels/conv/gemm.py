@@ -70,28 +70,35 @@ def pack_weights(w, a, strides, elements, element_ends, phase_taps, phase_a, sha
     """
     chunks = -(-shape.rows // ROWS_PER_TASK)
     group, first = task // chunks, task % chunks * ROWS_PER_TASK
+    rows = min(ROWS_PER_TASK, shape.rows - first)
     blocks = -(-shape.channels // shape.channel_block)
-    for channel in range(shape.channels):
+    phases = phase_taps.size - 1
+    one_each = elements.size == element_ends.size
+    by_row = strides[1] > strides[2]  # go through w in the order in which it lies in memory
+    for i in range(rows * shape.channels):
+        channel = i % shape.channels if by_row else i // rows
+        m = first + (i // shape.channels if by_row else i % rows)
         block = channel // shape.channel_block
         inner = channel - block * shape.channel_block
-        panel = (group * blocks + block) * product.parts * product.padded_rows
-        for m in range(first, min(shape.rows, first + ROWS_PER_TASK)):
-            kernel_at = group * strides[0] + m * strides[1] + channel * strides[2]
-            element = 0
-            for phase in range(phase_taps.size - 1):
-                k = inner * (phase_taps[phase + 1] - phase_taps[phase])
-                to = phase_a[phase] + (panel + m) * PITCH
-                for tap in range(phase_taps[phase], phase_taps[phase + 1]):
-                    if k == MAX_DEPTH:
-                        k = 0
-                        to += product.padded_rows * PITCH
-                    value = w[kernel_at + elements[element]]
+        panel = (group * blocks + block) * product.parts * product.padded_rows + m
+        kernel_at = group * strides[0] + m * strides[1] + channel * strides[2]
+        element = 0
+        for phase in range(phases):
+            begin, end = phase_taps[phase], phase_taps[phase + 1]
+            to = phase_a[phase] + panel * PITCH + inner * (end - begin)
+            if one_each and end - begin <= MAX_DEPTH:
+                for tap in range(begin, end):
+                    a[to + tap - begin] = w[kernel_at + elements[tap]]
+                element = end
+                continue
+            for tap in range(begin, end):
+                k = tap - begin
+                value = w[kernel_at + elements[element]]
+                element += 1
+                while element < element_ends[tap]:
+                    value += w[kernel_at + elements[element]]
                     element += 1
-                    while element < element_ends[tap]:
-                        value += w[kernel_at + elements[element]]
-                        element += 1
-                    a[to + k] = value
-                    k += 1
+                a[to + k // MAX_DEPTH * product.padded_rows * PITCH + k % MAX_DEPTH] = value
 
 
 @kernel
