@@ -98,7 +98,7 @@ _INT = ir.IntType(64)
 class _Vectors:
     """Emits vector instructions for the element type of one Numba array type."""
 
-    def __init__(self, context: Any, builder: Any, array: types.Array):
+    def __init__(self, context: Any, builder: Any, array: Any):
         self.context, self.builder = context, builder
         self.element = context.get_value_type(array.dtype)
         self.itemsize = array.dtype.bitwidth // 8
