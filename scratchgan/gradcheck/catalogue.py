@@ -391,7 +391,7 @@ def _others() -> list[Plant]:
             "conv2d",
             CONTRACT,
             "scratchgan.kernels.conv:conv2d_weight_grad",
-            (("return _filled_with_bias(gw, np.empty(0, gw.dtype))", "return gw"),),
+            (("return filled_with_bias(gw, np.empty(0, gw.dtype))", "return gw"),),
         ),
         Plant(
             "where/sqrt NaN",

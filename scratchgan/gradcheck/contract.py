@@ -232,23 +232,24 @@ def _poisoned(trial: Trial, outputs: Sequence[Array], gradients: Sequence[Any], 
 def _laid_out(trial: Trial, gradients: Sequence[Any], gy: Sequence[Array]) -> list[Finding]:
     """The gradient depends on the values of its arguments, not on their strides."""
     findings = []
+    room = trial.rounding(gy, gradients)
     laid_gy = [probes.layouts(g) for g in gy]
     laid_args = [probes.layouts(a) if i in trial.wanted else [] for i, a in enumerate(trial.args)]
     names = dict.fromkeys(name for variants in (*laid_gy, *laid_args) for name, _ in variants)
     for name in names:
         new_gy = [dict(v).get(name, g) for v, g in zip(laid_gy, gy, strict=True)]
         new_args = [dict(v).get(name, a) for v, a in zip(laid_args, trial.args, strict=True)]
-        findings += _same_gradients(trial, gradients, new_gy, new_args, f"{name} arrays")
+        findings += _same_gradients(trial, gradients, new_gy, new_args, room, f"{name} arrays")
         findings += _layout_kept(trial, new_gy, new_args, gy, name)
     ones = [np.ones_like(g) for g in gy]
     broadcast = [np.broadcast_to(np.ones((), g.dtype), g.shape) for g in gy]
     plain = trial.gradients(ones, trial.args)
-    findings += _same_gradients(trial, plain, broadcast, trial.args, "a cotangent broadcast from one number")
+    findings += _same_gradients(trial, plain, broadcast, trial.args, room, "a cotangent broadcast from one number")
     return findings
 
 
 def _same_gradients(
-    trial: Trial, expected: Sequence[Any], gy: Sequence[Array], args: Sequence[Any], what: str
+    trial: Trial, expected: Sequence[Any], gy: Sequence[Array], args: Sequence[Any], room: dict[int, float], what: str
 ) -> list[Finding]:
     try:
         gradients = trial.gradients(gy, args)
@@ -257,8 +258,7 @@ def _same_gradients(
     sides = f"both are the operator's: got is with {what}, expected with contiguous ones of the same values"
     findings = []
     for i in trial.wanted:
-        room = trial.policy.ulps * trial.eps * float(np.max(np.abs(expected[i]), initial=0.0))
-        mismatch = compare(gradients[i], expected[i], room, sides)
+        mismatch = compare(gradients[i], expected[i], room[i], sides)
         if mismatch:
             findings.append(_fail(trial, f"{what} change the gradient", i, mismatch=mismatch))
     return findings

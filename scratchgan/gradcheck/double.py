@@ -8,8 +8,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from . import probes
 from .op import Op
 from .report import Finding, Verdict, compare
@@ -55,10 +53,10 @@ def same_vjp(trial: Trial, second: Trial) -> list[Finding]:
         reason = f"the vjp to differentiate returns {len(differentiable)} arrays, the plain one {len(wanted)}"
         return [trial.finding(LAYER, Verdict.FAIL, reason=reason)]
     findings = []
+    room = trial.rounding(second.args[:count], plain)
     sides = "got is the vjp that can be differentiated, expected the plain vjp; both are the operator's"
     for i, got, expected in zip(trial.wanted, differentiable, wanted, strict=True):
-        room = 16 * trial.policy.ulps * trial.eps * float(np.max(np.abs(expected), initial=0.0))
-        mismatch = compare(got, expected, room, sides)
+        mismatch = compare(got, expected, 16 * room[i], sides)
         verdict = Verdict.FAIL if mismatch else Verdict.PASS
         reason = "with a graph to be differentiated again, the gradient is another one" if mismatch else ""
         findings.append(trial.finding(LAYER, verdict, i, reason=reason, mismatch=mismatch))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import probes
 from .op import Op, OperatorError
 from .policy import Policy
 from .report import Finding, Mismatch, Verdict
@@ -123,6 +124,22 @@ class Trial:
                 raise OperatorError(f"the gradient of {self.names[i]} is {gradient.dtype}, not floating point")
             out[i] = gradient
         return tuple(out)
+
+    def rounding(self, cotangents: Sequence[Array], gradients: Sequence[Any]) -> dict[int, float]:
+        """How far another order of summation may move each gradient: measured by moving all that goes in by an ulp.
+
+        Where large terms cancel, that is more than the gradient's size would suggest.
+        """
+        rng = probes.stream(self.seed, "rounding")
+        args = [probes.nudge(rng, a, self.eps) for a in self.args]
+        moved = self.gradients([probes.nudge(rng, g, self.eps) for g in cotangents], args)
+        largest = max((float(np.max(np.abs(g), initial=0.0)) for g in cotangents if g.dtype.kind == "f"), default=0.0)
+        room = {}
+        for i in self.wanted:
+            drift = float(np.max(np.abs(moved[i] - gradients[i]), initial=0.0))
+            size = float(np.max(np.abs(gradients[i]), initial=0.0))
+            room[i] = 32 * drift + self.policy.ulps * self.eps * (size + largest)
+        return room
 
     def replaced(self, position: int, value: Array, args: Sequence[Any] | None = None) -> list[Any]:
         out = list(self.args if args is None else args)
