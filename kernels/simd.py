@@ -86,6 +86,9 @@ PITCH = MAX_DEPTH + 16
 # While a tile is computed, the panel of A that comes next is fetched, this many numbers further with each step.
 AHEAD = 4
 
+# Rows of B are fetched from the second cache into the first this many steps before their turn.
+ROWS_AHEAD = 12
+
 
 def lanes(itemsize: int) -> int:
     """Return how many numbers of ``itemsize`` bytes a vector register holds."""
@@ -158,13 +161,14 @@ class _Vectors:
         )
         return self.shuffle(a, b, low), self.shuffle(a, b, high)
 
-    def prefetch(self, pointer: Any) -> None:
+    def prefetch(self, pointer: Any, level: int = 2) -> None:
+        """Ask for a cache line to be brought into this level of cache; the pointer need not be valid."""
         byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
         function = cgutils.get_or_insert_function(
             self.builder.module, ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32]), "llvm.prefetch.p0"
         )
-        read, keep_in_second_level, data = i32(0), i32(2), i32(1)
-        self.builder.call(function, [self.builder.bitcast(pointer, byte), read, keep_in_second_level, data])
+        read, locality, data = i32(0), i32(4 - level), i32(1)
+        self.builder.call(function, [self.builder.bitcast(pointer, byte), read, locality, data])
 
     def loop(self, count: Any, body: Callable[[Any], None]) -> None:
         """Emit ``body`` for i = 0, lanes, 2*lanes, ... while i < count, and at least once."""
@@ -206,6 +210,9 @@ def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows:
     b_now = [vectors.load(vectors.offset(row_of_b, column * vectors.lanes)) for column in range(2)]
     column_of_a = builder.gep(pointer_a, [k])
     vectors.prefetch(builder.gep(pointer_ahead, [builder.mul(k, _INT(AHEAD))]))
+    row_of_b_ahead = builder.gep(row_of_b, [builder.mul(b_pitch, _INT(ROWS_AHEAD))])
+    for column in range(2):
+        vectors.prefetch(vectors.offset(row_of_b_ahead, column * vectors.lanes), level=1)
     new = {}
     for row in range(rows):
         a_now = vectors.repeat(builder.load(vectors.offset(column_of_a, row * PITCH)))

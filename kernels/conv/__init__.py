@@ -34,7 +34,7 @@ def _groups(operator: str, groups: int, **channels: int) -> int:
     return int(groups)
 
 
-def _bias(operator: str, bias: np.ndarray | None, like: np.ndarray, channels: int) -> np.ndarray:
+def prepared_bias(operator: str, bias: np.ndarray | None, like: np.ndarray, channels: int) -> np.ndarray:
     """Return the bias ready for a kernel; no bias is an array of length 0."""
     if bias is None:
         return np.empty(0, like.dtype)
@@ -70,7 +70,7 @@ def _channels_match(operator: str, x_name: str, x: np.ndarray, w: np.ndarray, gr
         )
 
 
-def _filled_with_bias(y: np.ndarray, bias: np.ndarray) -> np.ndarray:
+def filled_with_bias(y: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """The result when there is nothing to sum over."""
     y[...] = bias[:, None, None] if bias.size else 0
     return y
@@ -114,11 +114,11 @@ def conv2d(
     )
     groups = _groups(name, groups, input_channels=x.shape[1], output_channels=w.shape[0])
     _channels_match(name, "x", x, w, groups)
-    bias = _bias(name, bias, x, w.shape[0])
+    bias = prepared_bias(name, bias, x, w.shape[0])
     out_hw = _windows(name, x.shape[2:], w.shape[2:], stride, padding, dilation)
     y = output(name, out, (x.shape[0], w.shape[0], *out_hw), (x, w, bias))
     if x.size == 0 or y.size == 0:
-        return _filled_with_bias(y, bias)
+        return filled_with_bias(y, bias)
     from . import cpu
 
     cpu.conv2d(x, w, bias, y, stride, padding, dilation, groups)
@@ -164,7 +164,7 @@ def conv2d_input_grad(
     _gradient_fits(name, gy, out_hw, "input_hw", input_hw)
     gx = output(name, out, (gy.shape[0], w.shape[1] * groups, *input_hw), (gy, w))
     if gy.size == 0 or gx.size == 0:
-        return _filled_with_bias(gx, np.empty(0, gx.dtype))
+        return filled_with_bias(gx, np.empty(0, gx.dtype))
     from . import cpu
 
     cpu.conv2d_input_grad(gy, w, np.empty(0, gy.dtype), gx, stride, padding, dilation, groups)
@@ -218,7 +218,7 @@ def conv2d_weight_grad(
     _gradient_fits(name, gy, out_hw, "the input", x.shape[2:])
     gw = output(name, out, (gy.shape[1], x.shape[1] // groups, *kernel_hw), (x, gy))
     if gy.size == 0 or gw.size == 0 or x.size == 0:
-        return _filled_with_bias(gw, np.empty(0, gw.dtype))
+        return filled_with_bias(gw, np.empty(0, gw.dtype))
     from . import cpu
 
     cpu.conv2d_weight_grad(x, gy, gw, stride, padding, dilation, groups)
@@ -278,7 +278,7 @@ def conv_transpose2d(
                 f"{name}: output_padding={output_padding} must be less than stride={stride} or dilation={dilation}"
             )
     channels = w.shape[1] * groups
-    bias = _bias(name, bias, x, channels)
+    bias = prepared_bias(name, bias, x, channels)
     out_hw = tuple(
         (x.shape[2 + a] - 1) * stride[a] - 2 * padding[a] + dilation[a] * (w.shape[2 + a] - 1) + output_padding[a] + 1
         for a in range(2)
@@ -290,7 +290,7 @@ def conv_transpose2d(
         )
     y = output(name, out, (x.shape[0], channels, *out_hw), (x, w, bias))
     if x.size == 0 or y.size == 0:
-        return _filled_with_bias(y, bias)
+        return filled_with_bias(y, bias)
     from . import cpu
 
     cpu.conv2d_input_grad(x, w, bias, y, stride, padding, dilation, groups)

@@ -35,6 +35,7 @@ from ..simd import (
     multiply_tile_high,
     multiply_tile_low,
     multiply_tile_middle,
+    prefetch,
     write_interleaved,
     write_run,
 )
@@ -153,6 +154,9 @@ def _finish(y, bias, memory, table, shape, product, first_channel, rows, block_r
             to = plane + table[shape.block_rows + r]
             source = product.sums_at + m * product.pitch + r * width
             for _ in range(min(shape.stride_height, shape.out_height - table[2 * shape.block_rows + r])):
+                # The same row two planes on: too far away for the processor to expect.
+                for j in range(0, count, 64 // y.itemsize):
+                    prefetch(y, to + 2 * shape.out_height * shape.out_width + j)
                 if across == 1:
                     write_run(y, to, memory, source, b, count)
                 elif across == 2:

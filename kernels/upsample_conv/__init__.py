@@ -5,7 +5,8 @@ large image is never made. Where several kernel elements fall on copies of one p
 first: with scale 2 and a 3x3 kernel, 16 multiplications do for four outputs where 36 did (``cpu.py`` shows how).
 
 Adding weights first rounds differently than adding products, and an infinite weight or pixel can come out as inf
-where the two-step form has inf - inf = NaN. NaN always stays NaN.
+where the two-step form has inf - inf = NaN. NaN always stays NaN; in the weight gradient, a pixel that is not finite
+may also reach kernel elements that it never meets.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arguments import Pair, arrays, dimensions, output, pair
-from ..conv import _bias, _filled_with_bias
+from ..conv import filled_with_bias, prepared_bias
 
 _X = "N,C,H,W"
 _W = "O,C,kH,kW"
@@ -63,11 +64,11 @@ def upsample_conv2d(
     scale, padding = pair(name, "scale", scale, 1), pair(name, "padding", padding, 0)
     if w.shape[1] != x.shape[1]:
         raise ValueError(f"{name}: w.shape[1]={w.shape[1]} but x.shape[1]={x.shape[1]} (x is {_X}; w is {_W})")
-    bias = _bias(name, bias, x, w.shape[0])
+    bias = prepared_bias(name, bias, x, w.shape[0])
     out_hw = _output_hw(name, x.shape[2:], w.shape[2:], scale, padding)
     y = output(name, out, (x.shape[0], w.shape[0], *out_hw), (x, w, bias))
     if x.size == 0 or y.size == 0:
-        return _filled_with_bias(y, bias)
+        return filled_with_bias(y, bias)
     from . import cpu
 
     cpu.upsample_conv2d(x, w, bias, y, scale, padding)
@@ -111,7 +112,7 @@ def upsample_conv2d_input_grad(
         )
     gx = output(name, out, (gy.shape[0], w.shape[1], large[0] // scale[0], large[1] // scale[1]), (gy, w))
     if gy.size == 0 or gx.size == 0:
-        return _filled_with_bias(gx, np.empty(0, gx.dtype))
+        return filled_with_bias(gx, np.empty(0, gx.dtype))
     from . import cpu
 
     cpu.upsample_conv2d_input_grad(gy, w, gx, scale, padding)
@@ -154,7 +155,7 @@ def upsample_conv2d_weight_grad(
         )
     gw = output(name, out, (gy.shape[1], x.shape[1], *kernel_hw), (x, gy))
     if x.size == 0 or gy.size == 0 or gw.size == 0:
-        return _filled_with_bias(gw, np.empty(0, gw.dtype))
+        return filled_with_bias(gw, np.empty(0, gw.dtype))
     from . import cpu
 
     cpu.upsample_conv2d_weight_grad(x, gy, gw, scale, padding)
