@@ -282,6 +282,14 @@ CONVOLUTIONS = [
         linear_in=(0, 1, 2),
     ),
     OpCase(
+        "conv_transpose2d",
+        [(2, 2, 3, 4), (2, 3, 3, 3)],
+        _conv_transpose2d,
+        "padded-beyond-a-stride",
+        params={"stride": (1, 2), "padding": (1, 1), "output_padding": (1, 2), "dilation": (2, 3), "groups": 1},
+        linear_in=(0, 1),
+    ),
+    OpCase(
         "upsample_conv2d",
         [(2, 3, 4, 3), (2, 3, 3, 3), (2,)],
         _upsample_conv2d,

@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-COMMANDS = ("train", "sample", "interpolate", "doctor")
+COMMANDS = ("train", "sample", "interpolate", "gradcheck", "doctor")
 
 _DESCRIPTION = """\
 Train generative adversarial networks from scratch. The gradients, the kernels, the networks and the training loop

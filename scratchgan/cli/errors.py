@@ -23,6 +23,10 @@ _ADVICE = {
 }
 
 
+class UsageError(ValueError):
+    """What was asked for makes no sense; the message is one line that says why."""
+
+
 def report(error: BaseException, *, program: str, debug: bool) -> int:
     """Print ``error`` to stderr as one line (as a traceback if ``debug``) and return the exit code."""
     if isinstance(error, BrokenPipeError):  # whoever read our output, such as `head`, has had enough
@@ -41,7 +45,7 @@ def describe(error: BaseException) -> tuple[str, int]:
     from ..device import DeviceError
     from ..train import ConfigError, TrainError
 
-    if isinstance(error, ConfigError):
+    if isinstance(error, (ConfigError, UsageError)):
         return _one_line(error), 2
     if isinstance(error, (DataError, TrainError, DeviceError)):
         return _one_line(error), 1

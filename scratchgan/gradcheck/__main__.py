@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "doctor":
         return _doctor()
     try:
-        return _check(options.what, options.shape, options.order, options.seed)
+        return check_named(options.what, options.shape, options.order, options.seed)
     except (ValueError, OSError) as error:
         parser.error(str(error))
 
@@ -63,7 +63,12 @@ def _doctor() -> int:
     return 1 if ill else 0
 
 
-def _check(what: str, shapes: Sequence[str], order: int, seed: int) -> int:
+def check_named(what: str, shapes: Sequence[str], order: int = 1, seed: int = 0) -> int:
+    """Check the operator ``what``, "FILE.py:NAME", print the report and return 0 if it passed, 1 if not.
+
+    ``shapes``: "3,4" for each argument; a suite() test draws its own. Raises ValueError or OSError for what cannot be
+    found or made sense of.
+    """
     subject = _loaded(what)
     if hasattr(subject, "suite"):
         try:

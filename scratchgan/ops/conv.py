@@ -16,11 +16,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from .. import kernels
 from ..autograd import Function
 from ..device import Array
 from ..tensor import Tensor
 from .reduce import sum
+from .shape import pad
 
 Pair = int | tuple[int, int]
 
@@ -149,8 +152,18 @@ class ConvTranspose2d(Function):
         return kernels.conv_transpose2d(x, w, bias, output_padding=self.output_padding, **self.geometry.settings)
 
     def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor, w: Tensor, *bias: Tensor) -> Any:
-        gx = Convolve(self.geometry)(gy, w) if needs[0] else None
-        gw = ConvolveWeightGrad(self.geometry, w.shape[2:])(gy, x) if needs[1] else None
+        # An output_padding of a stride or more (a dilation above it allows that) leaves room at the end of y for
+        # windows that belong to no pixel of x: their gradient is dropped, and for the weights they are zeros.
+        beyond = np.broadcast_to(self.output_padding, 2) // np.broadcast_to(self.geometry.stride, 2)
+        gx = gw = None
+        if needs[0]:
+            gx = Convolve(self.geometry)(gy, w)
+            if beyond.any():
+                gx = gx[:, :, : x.shape[2], : x.shape[3]]
+        if needs[1]:
+            if beyond.any():
+                x = pad(x, [(0, 0), (0, 0), (0, int(beyond[0])), (0, int(beyond[1]))])
+            gw = ConvolveWeightGrad(self.geometry, w.shape[2:])(gy, x)
         return (gx, gw, sum(gy, (0, 2, 3)) if needs[2] else None) if bias else (gx, gw)
 
 
