@@ -267,7 +267,7 @@ def kinks_along(line: Line, v: Array, gradient: Array, limit: int = 512) -> NDAr
     for k in moved:
         single = np.zeros_like(v)
         single.reshape(-1)[k] = v.reshape(-1)[k]
-        slope = line.slope(single, steps=sorted(line._powers())[:2][-1:])
+        slope = line.slope(single, steps=tuple(sorted(line._powers())[:2][-1:]))
         if slope.jumps:
             claim = float(gradient.reshape(-1)[k]) * float(v.reshape(-1)[k])
             low, high = sorted((slope.left[2], slope.right[2]))

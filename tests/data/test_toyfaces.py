@@ -142,9 +142,7 @@ def test_samples_cover_the_table_and_stay_in_range():
             if f.categories and f.probability is None:
                 counts = np.bincount(sample[name], minlength=len(f.categories)) / 4_000
                 # 1,000 persons: their own share of a category strays by sqrt(p / 1000), three of which are allowed
-                assert np.all(
-                    np.abs(counts - 1 / len(f.categories)) < 3.5 / np.sqrt(1_000 * len(f.categories))
-                ), name
+                assert np.all(np.abs(counts - 1 / len(f.categories)) < 3.5 / np.sqrt(1_000 * len(f.categories))), name
             elif not f.categories:
                 low, high = f.portrait if portrait and f.portrait else (f.low, f.high)
                 assert low <= sample[name].min() < low + 0.02 * (high - low), name
@@ -159,9 +157,7 @@ def test_json_goes_there_and_back_and_keeps_to_the_schema():
         assert set(face) == set(schema["properties"])
         for name, value in face.items():
             entry = schema["properties"][name]
-            assert (
-                value in entry["enum"] if "enum" in entry else entry["minimum"] <= value <= entry["maximum"]
-            )
+            assert value in entry["enum"] if "enum" in entry else entry["minimum"] <= value <= entry["maximum"]
         back = toyfaces.validate(face)
         assert all(np.array_equal(back[name][0], sample[name][i]) for name in TABLE)
     assert toyfaces.to_vector(sample).shape == (3, len(TABLE))
@@ -171,9 +167,7 @@ def test_json_goes_there_and_back_and_keeps_to_the_schema():
 
 
 def test_splits_share_no_person():
-    persons = {
-        split: set(toyfaces.sample_identities(20_000, 0, split).tolist()) for split in ("train", "test")
-    }
+    persons = {split: set(toyfaces.sample_identities(20_000, 0, split).tolist()) for split in ("train", "test")}
     assert persons["train"] == set(range(1_000))
     assert persons["test"] == set(range(1_000, 1_100))
     table = toyfaces.identity_factors(np.arange(1_100))
@@ -249,9 +243,7 @@ LEFT, RIGHT = np.s_[:, :, 64:], np.s_[:, :, :64]  # what to blank out to be left
         ("eye_spacing", 0.9, 1.1, "pupil_left", EYES, middle, LEFT, 0),
     ],
 )
-def test_moving_a_factor_moves_its_landmark_and_its_pixels_alike(
-    factor, low, high, point, klass, measure, blank, axis
-):
+def test_moving_a_factor_moves_its_landmark_and_its_pixels_alike(factor, low, high, point, klass, measure, blank, axis):
     still = {"hair_style": "buzz", "line_width": 0.2}
     faces = toyfaces.render({**still, factor: np.array([low, high])}, 128)
     expected = np.diff(landmark(faces, point)[:, axis])[0]

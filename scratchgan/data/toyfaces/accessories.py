@@ -45,9 +45,7 @@ def add_glasses(draw: DrawList, head: Head, layout: Layout, f: Factors) -> None:
         for kind, shape, params in lens:
             on = _worn(f, "glasses", kind)
             if kind == "sun":
-                draw.add(
-                    shape, params, at=at, box=box, colour=colour, light=(0.0, -1.2), opacity=on, **common
-                )
+                draw.add(shape, params, at=at, box=box, colour=colour, light=(0.0, -1.2), opacity=on, **common)
                 draw.add(
                     dl.STROKE,
                     (0.06, 0.0, 0.02, 0.3),

@@ -19,9 +19,7 @@ _CREAM, _LEAF, _CLOUD, _GOLD = (0.98, 0.93, 0.82), (0.33, 0.62, 0.36), (1.0, 1.0
 _GLASS, _SKY = (0.70, 0.89, 0.97), (0.62, 0.85, 0.97)
 
 # What a scene is made of, in paint order: shape, centre, parameters, colour.
-SCENES: Final[
-    dict[str, tuple[tuple[int, tuple[float, float], tuple[float, ...], tuple[float, ...]], ...]]
-] = {
+SCENES: Final[dict[str, tuple[tuple[int, tuple[float, float], tuple[float, ...], tuple[float, ...]], ...]]] = {
     "house": (
         (dl.TRAPEZOID, (0.0, 0.0), (1.5, 1.5, 1.5, 0.0), _SKY),
         (dl.TRAPEZOID, (0.0, 1.0), (1.5, 1.5, 0.35, 0.0), _GRASS),
@@ -62,9 +60,7 @@ def add_backdrop(draw: DrawList, f: Factors) -> None:
     """Add everything behind the person."""
     first = pal.mood(pal.BACKDROP[f["background_a"]], f["palette"])
     second = pal.mood(pal.BACKDROP[f["background_b"]], f["palette"])
-    second = first + PATTERN_CONTRAST * (
-        0.6 * second + 0.4 - first
-    )  # lightened, or two strong colours meet in mud
+    second = first + PATTERN_CONTRAST * (0.6 * second + 0.4 - first)  # lightened, or two strong colours meet in mud
     common: dict[str, Any] = {"klass": dl.BACKGROUND, "depth": FAR_DEPTH, "background": True}
     plain = (2.0, 2.0, 2.0, 0.0)
     draw.add(dl.TRAPEZOID, plain, colour=first, **common)

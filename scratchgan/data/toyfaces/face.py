@@ -80,9 +80,7 @@ class Layout:
         )
 
 
-def add_head(
-    draw: DrawList, head: Head, layout: Layout, f: Factors, light: tuple[Array, Array], ears: Array
-) -> int:
+def add_head(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tuple[Array, Array], ears: Array) -> int:
     """Add the head, and the ears of those who show them; return the head's slot, for what is cut to its outline."""
     skin = pal.mood(pal.SKIN[f["skin_tone"]], f["palette"])
     inner = pal.mood(pal.BLUSH[f["skin_tone"]], f["palette"])

@@ -169,9 +169,7 @@ def _check(factor: Factor, value: ArrayLike) -> NDArray[Any]:
         raise DataError(f"toyfaces: factor {factor.name!r} has shape {array.shape}; give one value a face")
     if factor.categories:
         if array.dtype.kind in "UO":
-            array = np.array([_category(factor, item) for item in array.ravel()], np.int64).reshape(
-                array.shape
-            )
+            array = np.array([_category(factor, item) for item in array.ravel()], np.int64).reshape(array.shape)
         if array.dtype.kind not in "iub" or np.any((array < 0) | (array >= len(factor.categories))):
             raise DataError(
                 f"toyfaces: factor {factor.name!r} is {_first_bad(array, 0, len(factor.categories) - 1)} but its "
@@ -183,9 +181,7 @@ def _check(factor: Factor, value: ArrayLike) -> NDArray[Any]:
     array = array.astype(np.float64)
     if not np.all((array >= factor.low) & (array <= factor.high)):  # written so that NaN fails too
         bad = _first_bad(array, factor.low, factor.high)
-        raise DataError(
-            f"toyfaces: factor {factor.name!r} is {bad} but its range is {factor.low:g} to {factor.high:g}"
-        )
+        raise DataError(f"toyfaces: factor {factor.name!r} is {bad} but its range is {factor.low:g} to {factor.high:g}")
     return array
 
 
@@ -282,9 +278,7 @@ def sample_factors(
     if portrait:
         sample["scene_present"][:] = 0
     coupled = uniform(seed, index, f"{split}/correlation") < correlation
-    sample["hat_present"] = np.where(coupled, sample["background_a"] < 4, sample["hat_present"]).astype(
-        np.int64
-    )
+    sample["hat_present"] = np.where(coupled, sample["background_a"] < 4, sample["hat_present"]).astype(np.int64)
     if split == "cell":
         for name, category in HELD_OUT_CELL.items():
             sample[f"{name}_present"][:] = 1
@@ -298,9 +292,7 @@ def in_held_out_cell(factors: Factors) -> NDArray[np.bool_]:
     """Return which faces wear every accessory of ``HELD_OUT_CELL``."""
     inside = np.ones(len(factors["hat"]), bool)
     for name, category in HELD_OUT_CELL.items():
-        inside &= (factors[f"{name}_present"] == 1) & (
-            factors[name] == TABLE[name].categories.index(category)
-        )
+        inside &= (factors[f"{name}_present"] == 1) & (factors[name] == TABLE[name].categories.index(category))
     return inside
 
 
@@ -343,9 +335,6 @@ def to_json(factors: Factors) -> list[dict[str, Any]]:
     """Return one plain dict a face, as ``schema`` describes it; ``validate`` reads such values back."""
     n = len(factors["yaw"])
     return [
-        {
-            f.name: f.categories[int(factors[f.name][i])] if f.categories else float(factors[f.name][i])
-            for f in FACTORS
-        }
+        {f.name: f.categories[int(factors[f.name][i])] if f.categories else float(factors[f.name][i]) for f in FACTORS}
         for i in range(n)
     ]

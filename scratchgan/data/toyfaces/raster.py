@@ -401,7 +401,5 @@ def paint(
     for n in range(len(records)):
         colour[:], covered[:], deep[:], klass[:] = 0, 0, -FAR, 0
         _paint(records[n], slots, heads[n], samples, colour, covered, deep, klass, face)
-        _resolve(
-            k, heads[n, GRAIN], paper, colour, covered, deep, klass, image[n], alpha[n], mask[n], depth[n]
-        )
+        _resolve(k, heads[n, GRAIN], paper, colour, covered, deep, klass, image[n], alpha[n], mask[n], depth[n])
         under[n] = np.where(inside[n], klass[columns[n, :, 1], columns[n, :, 0]], KEEP)

@@ -57,9 +57,7 @@ class Rendered:
 def check_size(size: int) -> None:
     """Raise DataError for a size that is not a whole number from 16 to 128."""
     if not isinstance(size, int | np.integer) or not MIN_SIZE <= size <= MAX_SIZE:
-        raise DataError(
-            f"toyfaces: size={size} pixels, but sizes are whole numbers from {MIN_SIZE} to {MAX_SIZE}"
-        )
+        raise DataError(f"toyfaces: size={size} pixels, but sizes are whole numbers from {MIN_SIZE} to {MAX_SIZE}")
 
 
 def samples_per_side(size: int) -> int:

@@ -40,9 +40,7 @@ def sweep(name: str, columns: int, base: Mapping[str, ArrayLike] | None = None) 
         raise DataError(f"toyfaces: no factor is named {name!r}; there are: {', '.join(TABLE)}")
     row = TABLE[name]
     values: NDArray[np.float64] | NDArray[np.int64] = (
-        np.arange(columns) % len(row.categories)
-        if row.categories
-        else np.linspace(row.low, row.high, columns)
+        np.arange(columns) % len(row.categories) if row.categories else np.linspace(row.low, row.high, columns)
     )
     shown: dict[str, ArrayLike] = dict(base or {})
     presence = f"{name}_present"
@@ -102,9 +100,7 @@ def truth_sheet(factors: Mapping[str, ArrayLike], size: int = 64, weather_seed: 
     nearness = np.clip((faces.depth + 1) * (255 / 1.9), 0, 255).astype(np.uint8)
     grid = size // 2
     art = pixel_art(faces.image[:, :, : 2 * grid, : 2 * grid], grid).image
-    coarse = np.pad(
-        art.repeat(2, axis=2).repeat(2, axis=3), ((0, 0), (0, 0), (0, size % 2), (0, size % 2)), "edge"
-    )
+    coarse = np.pad(art.repeat(2, axis=2).repeat(2, axis=3), ((0, 0), (0, 0), (0, size % 2), (0, size % 2)), "edge")
     rows = (
         faces.image,
         masks,

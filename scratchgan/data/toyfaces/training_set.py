@@ -24,9 +24,7 @@ _CHUNK: Final = 256
 _BAR_AFTER_SECONDS: Final = 1.0
 
 
-def dataset(
-    n: int = 10_000, size: int = 32, seed: int = 0, split: str = "train", quiet: bool = False
-) -> ArrayDataset:
+def dataset(n: int = 10_000, size: int = 32, seed: int = 0, split: str = "train", quiet: bool = False) -> ArrayDataset:
     """Return n faces, well centred and turned moderately (the portrait ranges of the factors).
 
     Labels are the hair colour. The images are kept in the user's cache folder ($SCRATCHGAN_CACHE_DIR, or
