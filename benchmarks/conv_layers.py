@@ -180,7 +180,7 @@ def main() -> None:
     torch: Any = None
     if not options.no_peer:
         try:
-            import torch  # type: ignore[no-redef]
+            import torch
 
             torch.set_num_threads(options.threads)
         except ImportError:
