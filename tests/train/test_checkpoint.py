@@ -2,6 +2,7 @@
 
 import os
 import resource
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -102,19 +103,24 @@ def test_only_the_newest_are_kept(tmp_path):
     assert checkpoint_steps(tmp_path) == [300, 1_234_567]
 
 
-@pytest.fixture
+@contextmanager
 def file_size_limit():
-    """Make every write beyond 1,000 bytes of a file fail, as a full disk would."""
+    """Make every write beyond 1,000 bytes of a file fail, as a full disk would.
+
+    No fixture: pytest's own output may go to a file, and must not be written while the limit holds.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, file_size_limit):
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "picture.png"
     write_atomically(path, b"old")
-    with pytest.raises(OSError, match="File too large"):
+    with file_size_limit(), pytest.raises(OSError, match="File too large"):
         write_atomically(path, bytes(10_000))
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["picture.png"]
