@@ -27,7 +27,7 @@ EXAMPLES = """\
 # The options that are settings of TrainConfig. It checks their values; they reach it as text, as --set's do.
 _SETTINGS = {
     "data": ("NAME|PATH", "toyfaces (default), fashion-mnist, mnist; a folder of images, an .npz or IDX file"),
-    "steps": ("N", "training steps in all (default: 1500)"),
+    "steps": ("N", "training steps in all (default: 1200)"),
     "batch": ("N", "images in a batch (default: 64)"),
     "size": ("PX", "make images PX x PX: 16, 24, 28, 32, 48, 64, 96 or 128 suit (default: the data's own)"),
     "seed": ("N", "of everything random (default: 0)"),

@@ -67,7 +67,7 @@ class TrainConfig:
     d_steps: int = _setting(1, "updates of D for each update of G", at_least=1)
 
     batch: int = _setting(64, "images in a batch", at_least=2)
-    steps: int = _setting(1500, "training steps, each one update of G", at_least=1, on_resume=True)
+    steps: int = _setting(1200, "training steps, each one update of G", at_least=1, on_resume=True)
     lr_g: float = _setting(4e-4, "Adam's learning rate for G", above=0)
     lr_d: float = _setting(4e-4, "Adam's learning rate for D", above=0)
     betas: tuple[float, float] = _setting((0.5, 0.999), "Adam's decay rates", at_least=0, below=1)
