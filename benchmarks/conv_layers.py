@@ -13,13 +13,12 @@ import argparse
 import json
 import math
 import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.measure import add_options, prepare, sample
 from scratchgan import kernels
 
 
@@ -147,44 +146,17 @@ def pytorch(torch: Any, layer: Layer, channels_last: bool) -> dict[str, Callable
     }
 
 
-def sample(candidates: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds that each candidate took in each round."""
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for run in candidates.values():
-        run()
-    names = list(candidates)
-    for index in range(rounds):
-        for name in names[index % len(names) :] + names[: index % len(names)]:
-            time.sleep(0.003)  # the other library's threads have stopped waiting busily by then
-            candidates[name]()  # and this one's are awake
-            begin = time.perf_counter()
-            candidates[name]()
-            times[name].append(time.perf_counter() - begin)
-    return times
-
-
 def geometric_mean(values: list[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write every sample to this file")
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--threads", type=int, default=kernels.get_num_threads())
+    add_options(parser, rounds=11)
     parser.add_argument("--layers", nargs="*", help="names of layers, such as D64.1; all if not given")
     parser.add_argument("--passes", nargs="*", choices=PASSES, default=PASSES)
-    parser.add_argument("--no-peer", action="store_true", help="time the kernels alone")
     options = parser.parse_args()
-    kernels.set_num_threads(options.threads)
-    torch: Any = None
-    if not options.no_peer:
-        try:
-            import torch
-
-            torch.set_num_threads(options.threads)
-        except ImportError:
-            print("PyTorch is not installed: times of the kernels alone")
+    torch = prepare(options)
 
     records, ratios = [], {}
     print(f"{'layer':8} {'pass':12} {'ms':>8} {'GFLOP/s':>8}   PyTorch: {'NCHW ms':>8} {'NHWC ms':>8} {'ratio':>6}")

@@ -16,13 +16,12 @@ import platform
 import resource
 import statistics
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.conv_layers import sample
-from scratchgan import Tensor, grad, kernels, ops
+from benchmarks.measure import add_options, prepare, sample
+from scratchgan import Tensor, grad, ops
 from scratchgan.models.gan import gan28, gan64
 from scratchgan.optim import Adam
 
@@ -110,21 +109,10 @@ def pytorch_networks(torch: Any, name: str) -> tuple[Any, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("networks", nargs="*", choices=[*NETWORKS, []], help="which networks; both if not given")
-    parser.add_argument("--json", type=Path, help="write every sample to this file")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=kernels.get_num_threads())
+    add_options(parser, rounds=9)
     parser.add_argument("--compile", action="store_true", help="also time PyTorch under torch.compile")
-    parser.add_argument("--no-peer", action="store_true", help="time our step alone")
     options = parser.parse_args()
-    kernels.set_num_threads(options.threads)
-    torch: Any = None
-    if not options.no_peer:
-        try:
-            import torch  # type: ignore[no-redef]
-
-            torch.set_num_threads(options.threads)
-        except ImportError:
-            print("PyTorch is not installed: our step alone")
+    torch = prepare(options)
 
     records = []
     for name in options.networks or NETWORKS:
