@@ -38,8 +38,8 @@ def add_options(parser: argparse.ArgumentParser, rounds: int) -> None:
 def prepare(options: argparse.Namespace) -> Any:
     """Give both sides the threads that were asked for; return the torch module, or None without it.
 
-    PyTorch comes first: our kernels ask OpenMP for threads that wait passively, in the environment, and PyTorch's are to
-    wait as they would without us.
+    PyTorch comes first: our kernels ask OpenMP, in the environment, for threads that wait passively, and PyTorch's
+    are to wait as they would without us.
     """
     torch: Any = None
     if not options.no_peer:
