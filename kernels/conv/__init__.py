@@ -23,6 +23,15 @@ _W = "O,C/groups,kH,kW"
 _GY = "N,O,outH,outW"
 
 
+def _options(operator: str, stride: int | Pair, padding: int | Pair, dilation: int | Pair) -> tuple[Pair, Pair, Pair]:
+    """Return what all four operators take, as checked pairs."""
+    return (
+        pair(operator, "stride", stride, 1),
+        pair(operator, "padding", padding, 0),
+        pair(operator, "dilation", dilation, 1),
+    )
+
+
 def _groups(operator: str, groups: int, **channels: int) -> int:
     if not isinstance(groups, (int, np.integer)) or isinstance(groups, bool):
         raise TypeError(f"{operator}: groups must be an int, got {groups!r}")
@@ -107,11 +116,7 @@ def conv2d(
     x, w = arrays(name, x=x, w=w)
     dimensions(name, "x", x, _X)
     dimensions(name, "w", w, _W)
-    stride, padding, dilation = (
-        pair(name, "stride", stride, 1),
-        pair(name, "padding", padding, 0),
-        pair(name, "dilation", dilation, 1),
-    )
+    stride, padding, dilation = _options(name, stride, padding, dilation)
     groups = _groups(name, groups, input_channels=x.shape[1], output_channels=w.shape[0])
     _channels_match(name, "x", x, w, groups)
     bias = prepared_bias(name, bias, x, w.shape[0])
@@ -152,11 +157,7 @@ def conv2d_input_grad(
     dimensions(name, "gy", gy, _GY)
     dimensions(name, "w", w, _W)
     input_hw = pair(name, "input_hw", input_hw, 0)
-    stride, padding, dilation = (
-        pair(name, "stride", stride, 1),
-        pair(name, "padding", padding, 0),
-        pair(name, "dilation", dilation, 1),
-    )
+    stride, padding, dilation = _options(name, stride, padding, dilation)
     groups = _groups(name, groups, output_channels=w.shape[0])
     if gy.shape[1] != w.shape[0]:
         raise ValueError(f"{name}: gy.shape[1]={gy.shape[1]} but w.shape[0]={w.shape[0]} (gy is {_GY}; w is {_W})")
@@ -206,11 +207,7 @@ def conv2d_weight_grad(
     dimensions(name, "x", x, _X)
     dimensions(name, "gy", gy, _GY)
     kernel_hw = pair(name, "kernel_hw", kernel_hw, 1)
-    stride, padding, dilation = (
-        pair(name, "stride", stride, 1),
-        pair(name, "padding", padding, 0),
-        pair(name, "dilation", dilation, 1),
-    )
+    stride, padding, dilation = _options(name, stride, padding, dilation)
     groups = _groups(name, groups, input_channels=x.shape[1], output_channels=gy.shape[1])
     if gy.shape[0] != x.shape[0]:
         raise ValueError(f"{name}: gy.shape[0]={gy.shape[0]} but x.shape[0]={x.shape[0]} (x is {_X}; gy is {_GY})")
@@ -259,12 +256,8 @@ def conv_transpose2d(
     x, w = arrays(name, x=x, w=w)
     dimensions(name, "x", x, "N,I,H,W")
     dimensions(name, "w", w, "I,O/groups,kH,kW")
-    stride, padding, output_padding, dilation = (
-        pair(name, "stride", stride, 1),
-        pair(name, "padding", padding, 0),
-        pair(name, "output_padding", output_padding, 0),
-        pair(name, "dilation", dilation, 1),
-    )
+    stride, padding, dilation = _options(name, stride, padding, dilation)
+    output_padding = pair(name, "output_padding", output_padding, 0)
     groups = _groups(name, groups, input_channels=x.shape[1])
     if w.shape[0] != x.shape[1]:
         raise ValueError(
