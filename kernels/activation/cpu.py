@@ -30,9 +30,12 @@ def leaky_relu_grad(gy, x, slope, gx):
         above = gy[block * _BLOCK : (block + 1) * _BLOCK]
         source = x[block * _BLOCK : (block + 1) * _BLOCK]
         result = gx[block * _BLOCK : (block + 1) * _BLOCK]
+        # Read before it is chosen: a load in one arm of a choice is a branch, which random signs mispredict.
         if slope == 0:
             for i in range(source.size):
-                result[i] = slope if source[i] <= 0 else above[i]
+                g = above[i]
+                result[i] = slope if source[i] <= 0 else g
         else:
             for i in range(source.size):
-                result[i] = above[i] if source[i] > 0 else slope * above[i]
+                g = above[i]
+                result[i] = g if source[i] > 0 else slope * g
