@@ -335,6 +335,16 @@ NORMS = [
         call=lambda x, w, b: ops.batch_norm(x, None, None, w, b, training=True),
         linear_in=(1, 2),
     ),
+    *[
+        OpCase(
+            "batch_norm",
+            [(3, 2, 2, 3), (2,), (2,)],
+            lambda x, w, b, slope=slope: norm.batch_norm(x, w, b, 1e-5, slope)[0],
+            f"leaky-{slope}",
+            call=lambda x, w, b, slope=slope: ops.batch_norm(x, None, None, w, b, training=True, slope=slope),
+        )
+        for slope in (0.0, 0.25)
+    ],
     OpCase(
         "batch_norm",
         [(3, 2, 2), (2,), (2,)],

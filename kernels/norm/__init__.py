@@ -32,21 +32,29 @@ def _check_channels(operator: str, x: np.ndarray, **per_channel: np.ndarray) -> 
             )
 
 
+def _check_slope(operator: str, slope: float) -> float:
+    slope = number(operator, "slope", slope)
+    if slope < 0:
+        raise ValueError(f"{operator}: slope must be at least 0, got {slope}")
+    return slope
+
+
 def batch_norm(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float, slope: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Normalise each channel of ``x`` by its own mean and variance; return (y, mean, invstd).
 
     y = (x - mean) * invstd * weight + bias, with invstd = 1/sqrt(var + eps), the variance biased (divided by the
     number of values), and both statistics over all axes but 1. x is N,C and up to three more axes; weight and
-    bias are C, and so are the mean and invstd returned. A channel without a value has NaN for both.
+    bias are C, and so are the mean and invstd returned. A channel without a value has NaN for both. Where that y is
+    not positive it is multiplied by ``slope``: a leaky ReLU in the same pass, for 0 a ReLU, for 1 none.
 
-    The variance is that of the differences from the mean, so a large mean costs no accuracy.
+    The variance is that of the differences from the channel's first value, so a large mean costs no accuracy.
 
     Source: S. Ioffe and C. Szegedy, "Batch normalization", 2015, algorithm 1. Raises TypeError or ValueError for
-    dtypes or shapes that do not fit, or a negative eps.
+    dtypes or shapes that do not fit, or a negative eps or slope.
     """
-    eps = number("batch_norm", "eps", eps)
+    eps, slope = number("batch_norm", "eps", eps), _check_slope("batch_norm", slope)
     if eps < 0:
         raise ValueError(f"batch_norm: eps must not be negative, got {eps}")
     x, weight, bias = arrays("batch_norm", x=x, weight=weight, bias=bias)
@@ -61,7 +69,7 @@ def batch_norm(
     values = _channels_apart(x)
     y = np.empty_like(values)
     mean, invstd = np.empty_like(weight), np.empty_like(weight)
-    launch(cpu.batch_norm, x.size, values, weight, bias, eps, y, mean, invstd)
+    launch(cpu.batch_norm, x.size, values, weight, bias, eps, x.dtype.type(slope), y, mean, invstd)
     return _as_given(y, x), mean, invstd
 
 
@@ -71,23 +79,31 @@ def _as_given(values: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def batch_norm_grad(
-    gy: np.ndarray, x: np.ndarray, weight: np.ndarray, mean: np.ndarray, invstd: np.ndarray
+    gy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    mean: np.ndarray,
+    invstd: np.ndarray,
+    slope: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (gx, gweight, gbias), the gradients of ``batch_norm``; ``mean`` and ``invstd`` as it returned them.
 
     gx takes into account that the mean and the variance depend on x::
 
         xhat = (x - mean) * invstd
-        gx = weight * invstd * (gy - average(gy) - xhat * average(gy * xhat))
+        g = gy where xhat * weight + bias is positive, slope * gy elsewhere
+        gx = weight * invstd * (g - average(g) - xhat * average(g * xhat))
 
-    gy and x have one shape, the other three are C. TypeError or ValueError otherwise.
+    gy and x have one shape, the other four arrays are C. TypeError or ValueError otherwise.
     """
     name = "batch_norm_grad"
-    gy, x, weight, mean, invstd = arrays(name, gy=gy, x=x, weight=weight, mean=mean, invstd=invstd)
+    slope = _check_slope(name, slope)
+    gy, x, weight, bias, mean, invstd = arrays(name, gy=gy, x=x, weight=weight, bias=bias, mean=mean, invstd=invstd)
     _check_batch(name, x)
     if gy.shape != x.shape:
         raise ValueError(f"{name}: gy.shape={gy.shape} but x.shape={x.shape}; they must be equal")
-    _check_channels(name, x, weight=weight, mean=mean, invstd=invstd)
+    _check_channels(name, x, weight=weight, bias=bias, mean=mean, invstd=invstd)
     if x.size == 0:
         return np.empty(x.shape, x.dtype), np.zeros_like(weight), np.zeros_like(weight)
     from ..jit import launch
@@ -96,7 +112,10 @@ def batch_norm_grad(
     values = _channels_apart(x)
     gx = np.empty_like(values)
     gweight, gbias = np.empty_like(weight), np.empty_like(weight)
-    launch(cpu.batch_norm_grad, x.size, _channels_apart(gy), values, weight, mean, invstd, gx, gweight, gbias)
+    launch(
+        cpu.batch_norm_grad, x.size, _channels_apart(gy), values, weight, bias, mean, invstd, x.dtype.type(slope),
+        gx, gweight, gbias,
+    )  # fmt: skip
     return _as_given(gx, x), gweight, gbias
 
 

@@ -6,9 +6,12 @@ import numpy as np
 
 
 def batch_norm(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float, slope: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (y, mean, invstd) with the statistics of each channel over all other axes, biased variance."""
+    """Return (y, mean, invstd) with the statistics of each channel over all other axes, biased variance.
+
+    A y that is not positive is multiplied by ``slope``.
+    """
     y = np.empty_like(x)
     mean, invstd = np.empty_like(weight), np.empty_like(weight)
     for c in range(x.shape[1]):
@@ -20,14 +23,21 @@ def batch_norm(
         variance = ((values - centre) ** 2).sum() / values.size
         mean[c] = centre
         invstd[c] = 1 / np.sqrt(variance + eps)
-        y[:, c] = (values - centre) / np.sqrt(variance + eps) * float(weight[c]) + float(bias[c])
+        normalised = (values - centre) / np.sqrt(variance + eps) * float(weight[c]) + float(bias[c])
+        y[:, c] = np.where(normalised > 0, normalised, slope * normalised)
     return y, mean, invstd
 
 
 def batch_norm_grad(
-    gy: np.ndarray, x: np.ndarray, weight: np.ndarray, mean: np.ndarray, invstd: np.ndarray
+    gy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    mean: np.ndarray,
+    invstd: np.ndarray,
+    slope: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (gx, gweight, gbias) by the chain rule, through the variance and the mean one after the other.
+    """Return (gx, gweight, gbias) by the chain rule: through the activation, the variance and the mean, in turn.
 
     The intermediate gradients are those of S. Ioffe and C. Szegedy, "Batch normalization", 2015, section 3.
     """
@@ -36,6 +46,7 @@ def batch_norm_grad(
     for c in range(x.shape[1]):
         g, centred = gy[:, c].astype(np.float64), x[:, c].astype(np.float64) - float(mean[c])
         inverse, count = float(invstd[c]), max(g.size, 1)
+        g = np.where(centred * inverse * float(weight[c]) + float(bias[c]) > 0, g, slope * g)
         gweight[c] = (g * centred * inverse).sum()
         gbias[c] = g.sum()
         g_hat = g * float(weight[c])

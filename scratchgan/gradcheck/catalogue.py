@@ -254,8 +254,8 @@ def _norms() -> list[Plant]:
             "scratchgan.ops.normalize:BatchNorm.forward",
             (
                 (
-                    "y, self.mean, self.invstd = kernels.batch_norm(x, weight, bias, self.eps)",
-                    "y, *fresh = kernels.batch_norm(x, weight, bias, self.eps)\n"
+                    "y, self.mean, self.invstd = kernels.batch_norm(x, weight, bias, self.eps, self.slope)",
+                    "y, *fresh = kernels.batch_norm(x, weight, bias, self.eps, self.slope)\n"
                     "    self.mean, self.invstd = _kept.pop() if _kept else fresh\n"
                     "    _kept.append([a.astype(x.dtype) for a in fresh])",
                 ),
@@ -268,7 +268,7 @@ def _norms() -> list[Plant]:
             "batch_norm",
             ("differences",),
             kernel,
-            ((" + slope * (x[n, c, i] - middle)", ""),),
+            ((" + factor * d", ""),),
         ),
         Plant(
             "missing variance term in the second derivative",

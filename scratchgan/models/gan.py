@@ -9,7 +9,8 @@ An image of ``size`` pixels is b * 2^k with b from 4 to 7, so that both networks
     b * 2^k  4*4   6*4   7*4   4*8   6*8   4*16  6*16  4*32
 
 Both are plain `nn.Sequential`s. A PyTorch Sequential of the same layers has the same state-dict names: `Upsample`,
-which is fused into its convolution here, leaves an `Identity` in its place.
+which is fused into its convolution here, and the activation, which is fused into its batch normalisation, leave an
+`Identity` in their places.
 
 Sources: I. Goodfellow et al., "Generative adversarial nets", 2014; A. Radford et al., "Unsupervised representation
 learning with deep convolutional generative adversarial networks", 2016 (the guidelines of section 3); A. Odena et al.,
@@ -57,15 +58,15 @@ class Generator(nn.Sequential):
         layers: list[nn.Module] = [
             nn.Linear(latent, features[0] * base * base, generator=generator),
             nn.Unflatten(1, (features[0], base, base)),
-            nn.BatchNorm2d(features[0]),
-            nn.ReLU(),
+            nn.BatchNorm2d(features[0], negative_slope=0.0),
+            nn.Identity(),
         ]
         for before, after in pairwise(features):
             layers += [
                 nn.Identity(),
                 nn.UpsampleConv2d(before, after, 3, padding=1, generator=generator),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
+                nn.BatchNorm2d(after, negative_slope=0.0),
+                nn.Identity(),
             ]
         layers += [nn.Conv2d(features[-1], channels, 3, padding=1, generator=generator), nn.Tanh()]
         super().__init__(*layers)
@@ -92,7 +93,8 @@ class Discriminator(nn.Sequential):
         for before, after in pairwise(features):
             layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, generator=generator))
             if norm == "batch" and len(layers) > 1:
-                layers.append(nn.BatchNorm2d(after))
+                layers += [nn.BatchNorm2d(after, negative_slope=0.2), nn.Identity()]
+                continue
             if norm == "layer" and len(layers) > 1:
                 layers.append(nn.GroupNorm(1, after))
             layers.append(nn.LeakyReLU(0.2))
@@ -113,12 +115,12 @@ def gan28(*, generator: np.random.Generator) -> tuple[nn.Sequential, nn.Sequenti
         nn.BatchNorm2d(128),
         nn.Identity(),
         nn.UpsampleConv2d(128, 128, 3, padding=1, generator=generator),
-        nn.BatchNorm2d(128),
-        nn.LeakyReLU(0.2),
+        nn.BatchNorm2d(128, negative_slope=0.2),
+        nn.Identity(),
         nn.Identity(),
         nn.UpsampleConv2d(128, 64, 3, padding=1, generator=generator),
-        nn.BatchNorm2d(64),
-        nn.LeakyReLU(0.2),
+        nn.BatchNorm2d(64, negative_slope=0.2),
+        nn.Identity(),
         nn.Conv2d(64, 1, 3, padding=1, generator=generator),
         nn.Tanh(),
     )

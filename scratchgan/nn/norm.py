@@ -22,14 +22,26 @@ class _BatchNorm(Module):
     """Normalises each channel by the batch in training, and by running statistics in evaluation.
 
     The buffers ``running_mean`` and ``running_var`` (num_features,) move by ``momentum`` toward each training batch's
-    mean and unbiased variance; ``num_batches_tracked`` counts those batches.
+    mean and unbiased variance; ``num_batches_tracked`` counts those batches. With a ``negative_slope`` a leaky ReLU
+    follows in the same pass over memory (0.0: a ReLU); in a Sequential, `Identity` can hold its place.
     Source: S. Ioffe and C. Szegedy, "Batch normalization", 2015.
     """
 
     axes: ClassVar[dict[int, str]]  # which numbers of axes an input can have, and what they are
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True):
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+        *,
+        negative_slope: float = 1.0,
+    ):
+        if not negative_slope >= 0:
+            raise ValueError(f"{type(self).__name__}: negative_slope must be at least 0, got {negative_slope}")
         self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
+        self.negative_slope = negative_slope
         self.weight, self.bias = _scale_and_shift(num_features, affine)
         self.register_buffer("running_mean", np.zeros(num_features, np.float32))
         self.register_buffer("running_var", np.ones(num_features, np.float32))
@@ -46,13 +58,15 @@ class _BatchNorm(Module):
         if weight is None:
             weight = Tensor(x.namespace.ones(self.num_features, x.dtype))
             bias = Tensor(x.namespace.zeros(self.num_features, x.dtype))
-        y = ops.batch_norm(x, self.running_mean, self.running_var, weight, bias, self.training, self.momentum, self.eps)
+        running = self.running_mean, self.running_var
+        y = ops.batch_norm(x, *running, weight, bias, self.training, self.momentum, self.eps, self.negative_slope)
         if self.training:
             self.num_batches_tracked += 1
         return y
 
     def extra_repr(self) -> str:
-        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}"
+        activation = "" if self.negative_slope == 1 else f", negative_slope={self.negative_slope}"
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}{activation}"
 
 
 class BatchNorm1d(_BatchNorm):

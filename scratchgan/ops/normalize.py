@@ -12,7 +12,7 @@ from .. import kernels
 from ..autograd import Function, is_grad_enabled
 from ..device import Array
 from ..tensor import Tensor, as_tensor
-from .elementwise import sqrt
+from .elementwise import LeakyReluGrad, leaky_relu, sqrt
 from .reduce import mean, sum, var
 from .shape import reshape
 
@@ -20,38 +20,46 @@ from .shape import reshape
 class BatchNorm(Function):
     """Normalises each channel by its own mean and biased variance (Ioffe & Szegedy, 2015, algorithm 1).
 
-    (x, weight, bias) -> y. After the call ``mean`` and ``invstd`` = 1 / sqrt(var + eps), each (C,), are there for the
-    running statistics.
+    (x, weight, bias) -> y, and a leaky ReLU of ``slope`` in the same pass: 0 is a ReLU, 1 is none. The gradient needs
+    no array for it, since the sign of y follows from x. After the call ``mean`` and ``invstd`` = 1 / sqrt(var + eps),
+    each (C,), are there for the running statistics.
     """
 
-    saves_inputs = (True, True, False)
     saves_output = False
 
-    def __init__(self, eps: float):
-        self.eps = eps
+    def __init__(self, eps: float, slope: float = 1.0):
+        self.eps, self.slope = eps, slope
 
     def forward(self, x: Array, weight: Array, bias: Array) -> Array:
-        y, self.mean, self.invstd = kernels.batch_norm(x, weight, bias, self.eps)
+        y, self.mean, self.invstd = kernels.batch_norm(x, weight, bias, self.eps, self.slope)
         return y
 
-    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor, weight: Tensor, _: None) -> Any:
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor, weight: Tensor, bias: Tensor) -> Any:
         if is_grad_enabled():  # to be differentiated again: the same formula, in operators
-            return _batch_norm_grad(gy, x, weight, self.eps)
-        return tuple(Tensor(g) for g in kernels.batch_norm_grad(gy.data, x.data, weight.data, self.mean, self.invstd))
+            return _batch_norm_grad(gy, x, weight, bias, self.eps, self.slope)
+        arrays = (gy.data, x.data, weight.data, bias.data, self.mean, self.invstd)
+        return tuple(Tensor(g) for g in kernels.batch_norm_grad(*arrays, self.slope))
 
 
-def _batch_norm_grad(gy: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+def _batch_norm_grad(
+    gy: Tensor, x: Tensor, weight: Tensor, bias: Tensor, eps: float, slope: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of x, weight and bias.
 
     Mean and variance depend on x too. Through them the gradient loses its mean, and its component along the
     normalised x:
 
         gx = weight / std * (gy - mean(gy) - x_hat * mean(gy * x_hat))
+
+    where gy has come back through the activation first, if there is one.
     """
     axes = (0, *range(2, x.ndim))
     channels = (1, -1) + (1,) * (x.ndim - 2)
     std = sqrt(var(x, axes, keepdims=True) + eps)
     x_hat = (x - mean(x, axes, keepdims=True)) / std
+    if slope != 1:
+        y = x_hat.detach() * reshape(weight.detach(), channels) + reshape(bias.detach(), channels)
+        gy = LeakyReluGrad(slope)(gy, y)
     along = gy * x_hat
     g_hat = gy - mean(gy, axes, keepdims=True) - x_hat * mean(along, axes, keepdims=True)
     return reshape(weight, channels) / std * g_hat, sum(along, axes), sum(gy, axes)
@@ -66,8 +74,12 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    slope: float = 1.0,
 ) -> Tensor:
     """Normalise each channel of x (N,C,...), then scale by ``weight`` (C,) and shift by ``bias`` (C,).
+
+    A ``slope`` other than 1 means ``leaky_relu(batch_norm(...), slope)``: in training it is computed in the same pass
+    over memory, both ways.
 
     Training uses the batch's own statistics, and moves the arrays ``running_mean`` and ``running_var`` (C,), in place,
     by ``momentum`` toward its mean and unbiased variance, as PyTorch does. Otherwise the running ones are used.
@@ -84,11 +96,12 @@ def batch_norm(
         channels = (1, -1) + (1,) * (x.ndim - 2)
         scale = weight / sqrt(Tensor(running_var) + eps)
         shift = bias - Tensor(running_mean) * scale
-        return x * reshape(scale, channels) + reshape(shift, channels)
+        y = x * reshape(scale, channels) + reshape(shift, channels)
+        return y if slope == 1 else leaky_relu(y, slope)
     count = x.size // max(x.shape[1], 1)
     if count < 2:
         raise ValueError(f"batch_norm: training needs more than one value per channel, got x of shape {x.shape}")
-    function = BatchNorm(eps)
+    function = BatchNorm(eps, slope)
     y = function(x, weight, bias)
     if running_mean is not None and running_var is not None:
         variance = (1 / (function.invstd * function.invstd) - eps).clip(0) * (count / (count - 1))

@@ -33,8 +33,14 @@ def test_values(shape: tuple[int, ...], dtype: type) -> None:
     gy, x, weight, bias = problem(shape, dtype)
     y, mean, invstd = kernels.batch_norm(x, weight, bias, EPS)
     assert_close((y, mean, invstd), reference.batch_norm(x, weight, bias, EPS), ulp=8)
-    gradients = kernels.batch_norm_grad(gy, x, weight, mean, invstd)
-    assert_close(gradients, reference.batch_norm_grad(gy, x, weight, mean, invstd), ulp=32)
+    gradients = kernels.batch_norm_grad(gy, x, weight, bias, mean, invstd)
+    assert_close(gradients, reference.batch_norm_grad(gy, x, weight, bias, mean, invstd), ulp=32)
+    for slope in (0.0, 0.25):
+        activated = kernels.batch_norm(x, weight, bias, EPS, slope)
+        assert_close(activated, reference.batch_norm(x, weight, bias, EPS, slope), ulp=8)
+        gradients = kernels.batch_norm_grad(gy, x, weight, bias, mean, invstd, slope)
+        expected = reference.batch_norm_grad(gy, x, weight, bias, mean, invstd, slope)
+        assert_close(gradients, expected, ulp=32)
     whole = integers(1, shape, dtype)
     assert_close((kernels.channel_sum(whole),), (reference.channel_sum(whole),), ulp=0)
 
@@ -61,7 +67,7 @@ def test_the_gradient_ignores_what_the_output_ignores(dtype: type) -> None:
     # y does not change when x is shifted or, but for eps, scaled: so gx is orthogonal to 1 and to x.
     gy, x, weight, bias = problem((16, 3, 9, 8), dtype)
     _, mean, invstd = kernels.batch_norm(x, weight, bias, 0.0)
-    gx, _, _ = kernels.batch_norm_grad(gy, x, weight, mean, invstd)
+    gx, _, _ = kernels.batch_norm_grad(gy, x, weight, bias, mean, invstd)
     scale = np.abs(gx).sum(axis=(0, 2, 3))
     limit = 20 * eps(dtype) * scale
     assert (np.abs(gx.astype(np.float64).sum(axis=(0, 2, 3))) < limit).all()
@@ -84,7 +90,7 @@ def test_a_bad_value_spoils_its_channel_and_no_other(bad: float) -> None:
     np.testing.assert_array_equal(np.isnan(invstd), [False, True, False])
     assert np.isnan(y[:, 1]).all()
     assert np.isfinite(y[:, [0, 2]]).all()
-    gx, gweight, gbias = kernels.batch_norm_grad(gy, x, weight, mean, invstd)
+    gx, gweight, gbias = kernels.batch_norm_grad(gy, x, weight, bias, mean, invstd)
     assert np.isnan(gx[:, 1]).all()
     assert np.isnan(gweight[1])
     assert np.isfinite(gx[:, [0, 2]]).all()
@@ -93,13 +99,23 @@ def test_a_bad_value_spoils_its_channel_and_no_other(bad: float) -> None:
     np.testing.assert_array_equal(np.isfinite(kernels.channel_sum(gy)), [False, True, True])
 
 
+@pytest.mark.parametrize("slope", [0.0, 0.25])
+def test_the_activation_is_the_same_as_a_leaky_relu_of_its_own(slope: float) -> None:
+    gy, x, weight, bias = problem(LARGE, np.float32)
+    y, mean, invstd = kernels.batch_norm(x, weight, bias, EPS)
+    np.testing.assert_array_equal(kernels.batch_norm(x, weight, bias, EPS, slope)[0], kernels.leaky_relu(y, slope))
+    apart = kernels.batch_norm_grad(kernels.leaky_relu_grad(gy, y, slope), x, weight, bias, mean, invstd)
+    for own, expected in zip(kernels.batch_norm_grad(gy, x, weight, bias, mean, invstd, slope), apart, strict=True):
+        np.testing.assert_array_equal(own, expected)
+
+
 @dtypes
 def test_one_value_per_channel_becomes_the_bias(dtype: type) -> None:
     gy, x, weight, bias = problem((1, 5), dtype)
     y, mean, invstd = kernels.batch_norm(x, weight, bias, EPS)
     np.testing.assert_array_equal(y[0], bias)
     np.testing.assert_array_equal(mean, x[0])
-    gx, gweight, gbias = kernels.batch_norm_grad(gy, x, weight, mean, invstd)
+    gx, gweight, gbias = kernels.batch_norm_grad(gy, x, weight, bias, mean, invstd)
     assert not gx.any()
     assert not gweight.any()
     np.testing.assert_array_equal(gbias, gy[0])
@@ -110,7 +126,7 @@ def test_memory(shape: tuple[int, ...]) -> None:
     gy, x, weight, bias = problem(shape, np.float32)
     _, mean, invstd = kernels.batch_norm(x, weight, bias, EPS)
     assert_any_layout(lambda x, weight, bias: kernels.batch_norm(x, weight, bias, EPS), x, weight, bias)
-    assert_any_layout(kernels.batch_norm_grad, gy, x, weight, mean, invstd)
+    assert_any_layout(kernels.batch_norm_grad, gy, x, weight, bias, mean, invstd)
     assert_any_layout(kernels.channel_sum, gy)
     out = np.full(3, np.nan, np.float32)
     assert kernels.channel_sum(gy, out=out) is out
@@ -124,7 +140,7 @@ def test_empty_batches(shape: tuple[int, ...]) -> None:
     assert y.shape == shape
     assert np.isnan(mean).all()
     assert np.isnan(invstd).all()
-    gx, gweight, gbias = kernels.batch_norm_grad(x, x, per_channel, mean, invstd)
+    gx, gweight, gbias = kernels.batch_norm_grad(x, x, per_channel, per_channel, mean, invstd)
     assert gx.shape == shape
     for total in (gweight, gbias, kernels.channel_sum(x)):
         np.testing.assert_array_equal(total, np.zeros(shape[1], np.float32))
@@ -134,7 +150,9 @@ def test_the_same_bits_every_time() -> None:
     gy, x, weight, bias = problem(LARGE, np.float32)
     _, mean, invstd = kernels.batch_norm(x, weight, bias, EPS)
     assert_same_bits(lambda: kernels.batch_norm(x, weight, bias, EPS))
-    assert_same_bits(lambda: kernels.batch_norm_grad(gy, x, weight, mean, invstd))
+    assert_same_bits(lambda: kernels.batch_norm_grad(gy, x, weight, bias, mean, invstd))
+    assert_same_bits(lambda: kernels.batch_norm(x, weight, bias, EPS, 0.25))
+    assert_same_bits(lambda: kernels.batch_norm_grad(gy, x, weight, bias, mean, invstd, 0.25))
     assert_same_bits(lambda: kernels.channel_sum(gy))
 
 
@@ -144,14 +162,16 @@ def test_errors() -> None:
         kernels.batch_norm(c, c, c, EPS)
     with pytest.raises(ValueError, match=r"batch_norm: bias.shape=\(2,\) but x.shape\[1\]=3"):
         kernels.batch_norm(x, c, c[:2], EPS)
+    with pytest.raises(ValueError, match=r"batch_norm: slope must be at least 0, got -0.5"):
+        kernels.batch_norm(x, c, c, EPS, -0.5)
     with pytest.raises(ValueError, match=r"batch_norm: eps must not be negative, got -1.0"):
         kernels.batch_norm(x, c, c, -1.0)
     with pytest.raises(TypeError, match=r"batch_norm: weight is float64 but x is float32"):
         kernels.batch_norm(x, c.astype(np.float64), c, EPS)
     with pytest.raises(ValueError, match=r"batch_norm_grad: gy.shape=\(2, 3, 4, 3\) but x.shape=\(2, 3, 4, 4\)"):
-        kernels.batch_norm_grad(x[..., :3], x, c, c, c)
+        kernels.batch_norm_grad(x[..., :3], x, c, c, c, c)
     with pytest.raises(ValueError, match=r"batch_norm_grad: invstd.shape=\(3, 1\) but x.shape\[1\]=3"):
-        kernels.batch_norm_grad(x, x, c, c, c[:, None])
+        kernels.batch_norm_grad(x, x, c, c, c, c[:, None])
     with pytest.raises(ValueError, match=r"channel_sum: gy must have 2 to 5 axes"):
         kernels.channel_sum(c)
 
@@ -166,5 +186,5 @@ def test_against_pytorch(shape: tuple[int, ...]) -> None:
     own_y, mean, invstd = kernels.batch_norm(x, weight, bias, EPS)
     np.testing.assert_allclose(own_y, y.detach().numpy(), atol=1e-13)
     y.backward(torch.from_numpy(gy))
-    for own, peer in zip(kernels.batch_norm_grad(gy, x, weight, mean, invstd), peers, strict=True):
+    for own, peer in zip(kernels.batch_norm_grad(gy, x, weight, bias, mean, invstd), peers, strict=True):
         np.testing.assert_allclose(own, peer.grad.numpy(), atol=1e-12)
