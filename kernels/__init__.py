@@ -18,6 +18,7 @@ if __name__ != "scratchgan.kernels":
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from . import memory
 from .activation import leaky_relu, leaky_relu_grad
 from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad, conv_transpose2d
 from .norm import batch_norm, batch_norm_grad, channel_sum
@@ -47,6 +48,15 @@ def get_num_threads() -> int:
     from . import jit
 
     return jit.get_num_threads()
+
+
+def release_memory() -> None:
+    """Hand memory that is kept for the results to come, and in use by no array, back to the operating system.
+
+    Large results use the memory of earlier ones that are gone (``memory.py`` says why). It is never more than was in
+    use at one time, but for what lies unused between parts that are.
+    """
+    memory.HEAP.release()
 
 
 def on_compile(callback: Callable[[str], None]) -> AbstractContextManager[None]:
@@ -82,6 +92,7 @@ __all__ = [
     "max_pool2d_gather",
     "max_pool2d_grad",
     "on_compile",
+    "release_memory",
     "set_num_threads",
     "upsample_bilinear2d",
     "upsample_bilinear2d_grad",

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .memory import empty
+
 Pair = tuple[int, int]
 
 
@@ -68,7 +70,7 @@ def output(operator: str, out: np.ndarray | None, shape: tuple[int, ...], inputs
     """
     dtype = inputs[0].dtype
     if out is None:
-        return np.empty(shape, dtype)
+        return empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{operator}: out must be a NumPy array, got {type(out).__name__}")
     if out.shape != shape or out.dtype != dtype:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arguments import arrays, number, output
+from ..memory import empty
 
 
 def _channels_apart(array: np.ndarray) -> np.ndarray:
@@ -67,15 +68,17 @@ def batch_norm(
     from . import cpu
 
     values = _channels_apart(x)
-    y = np.empty_like(values)
+    y = empty(values.shape if x.ndim == 2 else x.shape, x.dtype)
     mean, invstd = np.empty_like(weight), np.empty_like(weight)
-    launch(cpu.batch_norm, x.size, values, weight, bias, eps, x.dtype.type(slope), y, mean, invstd)
+    launch(
+        cpu.batch_norm, x.size, values, weight, bias, eps, x.dtype.type(slope), y.reshape(values.shape), mean, invstd
+    )  # fmt: skip
     return _as_given(y, x), mean, invstd
 
 
-def _as_given(values: np.ndarray, x: np.ndarray) -> np.ndarray:
+def _as_given(y: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Undo ``_channels_apart``."""
-    return np.ascontiguousarray(values[0].T) if x.ndim == 2 else values.reshape(x.shape)
+    return np.ascontiguousarray(y[0].T) if x.ndim == 2 else y
 
 
 def batch_norm_grad(
@@ -110,11 +113,11 @@ def batch_norm_grad(
     from . import cpu
 
     values = _channels_apart(x)
-    gx = np.empty_like(values)
+    gx = empty(values.shape if x.ndim == 2 else x.shape, x.dtype)
     gweight, gbias = np.empty_like(weight), np.empty_like(weight)
     launch(
         cpu.batch_norm_grad, x.size, _channels_apart(gy), values, weight, bias, mean, invstd, x.dtype.type(slope),
-        gx, gweight, gbias,
+        gx.reshape(values.shape), gweight, gbias,
     )  # fmt: skip
     return _as_given(gx, x), gweight, gbias
 
