@@ -1,6 +1,7 @@
 """Memory for large results: no two live arrays overlap, what is freed is used again, and nothing else is kept."""
 
 import threading
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -26,7 +27,7 @@ def test_live_arrays_never_overlap_and_all_memory_comes_back(requests: list[tupl
         alive.pop(key, None)
         alive[key] = heap.empty((size * 1000, 700), np.dtype(np.float32))
         ends = sorted(bounds(array) for array in alive.values())
-        assert all(end <= start for (_, end), (start, _) in zip(ends, ends[1:], strict=False))
+        assert all(end <= start for (_, end), (start, _) in pairwise(ends))
     del alive
     heap._collect()
     assert all(region.unused for region in heap._regions)
