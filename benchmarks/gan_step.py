@@ -45,9 +45,9 @@ def ours(name: str) -> Callable[[], tuple[float, float]]:
     def step() -> tuple[float, float]:
         fake = g(Tensor(rng.standard_normal((BATCH, latent), np.float32)))
         d_loss = bce(d(real), 1.0) + bce(d(fake.detach()), 0.0)
-        d_adam.step(grad(d_loss, d_parameters))
+        d_adam.step(grad(d_loss, d_parameters, retain_graph=False))
         g_loss = bce(d(fake), 1.0)
-        g_adam.step(grad(g_loss, g_parameters))
+        g_adam.step(grad(g_loss, g_parameters, retain_graph=False))
         return d_loss.item(), g_loss.item()
 
     return step

@@ -125,7 +125,7 @@ class Node:
         self.hooks: list[tuple[int, Callable[[Tensor], Tensor | None]]] | None = None
         self.edges: list[Edge | None] = []  # where each input came from; None for a constant
         self.kinds: list[tuple[tuple[int, ...], Any]] = []  # shape and dtype of each input
-        self.inputs: list[Array | None] = []  # the arrays that backward reads
+        self.inputs: list[Array | None] | None = []  # the arrays that backward reads; None once they were freed
         self.fingerprints: list[int | None] = []
         keep = function.saves_inputs
         for i, t in enumerate(tensors):
@@ -157,6 +157,11 @@ class Node:
         line = next(itertools.islice(self.code.co_positions(), self.instruction // 2, None))[0]
         return f"{self.code.co_filename}:{line}"
 
+    def free(self) -> None:
+        """Forget the saved arrays; the shapes of the outputs, and the way to older Nodes, stay."""
+        self.inputs = None
+        self.outputs = tuple([y if isinstance(y, tuple) else (y.shape, y.dtype) for y in self.outputs])
+
     def zeros(self, index: int) -> Tensor:
         """A zero gradient for output ``index``, for a Function of several outputs of which only some were used."""
         kept = self.outputs[index]
@@ -165,6 +170,11 @@ class Node:
 
     def saved(self, live: bool) -> tuple[Any, list[Tensor | None]]:
         """Return the saved output(s) and inputs as Tensors: part of the graph if ``live``, else constants."""
+        if self.inputs is None:
+            raise AutogradError(
+                f"{self.name}, applied at {self.where}: its part of the graph was freed by an earlier gradient with "
+                "retain_graph=False; leave that out to use the graph again"
+            )
         xs: list[Tensor | None] = []
         for i, (array, edge) in enumerate(zip(self.inputs, self.edges, strict=True)):
             if array is None:
@@ -227,6 +237,7 @@ def grad(
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     create_graph: bool = False,
     allow_unused: bool = False,
+    retain_graph: bool = True,
 ) -> tuple[Tensor, ...]:
     """Return the gradients of ``outputs`` with respect to each of ``inputs``.
 
@@ -236,6 +247,8 @@ def grad(
     gradients. ``create_graph=True`` records the computation, so that the results can be differentiated again.
 
     An input that the outputs do not depend on raises ValueError; with ``allow_unused`` its gradient is zero.
+    ``retain_graph=False`` frees what each operator saved as soon as its gradient is known, which lowers the peak of
+    memory; the part of the graph that was used cannot be used again.
     """
     outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
@@ -244,7 +257,9 @@ def grad(
             raise ValueError(
                 f"grad: inputs[{i}] {x.shape} does not require a gradient; make it with requires_grad=True"
             )
-    found = _sweep(outputs, _cotangents("grad", outputs, grad_outputs), inputs, create_graph)
+    if create_graph and not retain_graph:
+        raise ValueError("grad: create_graph=True makes a graph that leads through this one; do not free it")
+    found = _sweep(outputs, _cotangents("grad", outputs, grad_outputs), inputs, create_graph, retain_graph)
     if not allow_unused and None in [g if g is None else 0 for g in found]:
         i = next(i for i, g in enumerate(found) if g is None)
         raise ValueError(
@@ -314,7 +329,11 @@ def _ancestors(outputs: list[Tensor]) -> list[Node]:
 
 
 def _sweep(
-    outputs: list[Tensor], cotangents: list[Tensor], targets: list[Tensor], create_graph: bool
+    outputs: list[Tensor],
+    cotangents: list[Tensor],
+    targets: list[Tensor],
+    create_graph: bool,
+    retain_graph: bool = True,
 ) -> list[Tensor | None]:
     """Walk the graph once, newest Node first, and return the gradient that reached each target."""
     nodes = _ancestors(outputs)
@@ -359,6 +378,8 @@ def _sweep(
                 for edge, need, gx in zip(node.edges, needs, node.backward(needs, gys, create_graph), strict=True):
                     if need and gx is not None:
                         send(edge, gx)
+                if not retain_graph:
+                    node.free()
         for target in targets:  # what is left in `arrived` has reached its leaf
             if target._node is None and (id(target), 0) in arrived:
                 g = arrived.pop((id(target), 0))

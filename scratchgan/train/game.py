@@ -107,7 +107,7 @@ class Game:
             penalty = r1_penalty(real_logits, real)
             metrics["r1"] = penalty.item()
             loss = loss + penalty * self.config.r1
-        gradients = grad(loss, self.discriminator.parameters())
+        gradients = grad(loss, self.discriminator.parameters(), retain_graph=False)
         metrics["grad_d"] = _norm(gradients)
         _check_finite(metrics, "D")
         self.optimizer_d.step(gradients)
@@ -115,7 +115,7 @@ class Game:
 
     def _update_generator(self, fake: Tensor) -> dict[str, float]:
         loss = self.loss.generator(self.discriminator(fake))
-        gradients = grad(loss, self.generator.parameters())
+        gradients = grad(loss, self.generator.parameters(), retain_graph=False)
         metrics = {"loss_g": loss.item(), "grad_g": _norm(gradients)}
         _check_finite(metrics, "G")
         self.optimizer_g.step(gradients)
