@@ -213,9 +213,8 @@ class Adam(Optimizer):
             raise ValueError(f"Adam: betas must be two numbers in [0, 1), got {self.betas}")
 
     def _updated(self, i: int, parameter: Array, gradient: Array) -> Array:
-        new = parameter.copy()
-        kernels.adam_step(
-            new,
+        return kernels.adam_step(
+            parameter,
             gradient,
             self._arrays["mean"][i],
             self._arrays["square"][i],
@@ -227,7 +226,6 @@ class Adam(Optimizer):
             weight_decay=self.weight_decay,
             decoupled=self.decoupled,
         )
-        return new
 
 
 class ExponentialMovingAverage:
@@ -262,9 +260,7 @@ class ExponentialMovingAverage:
             )
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.warmup else self.decay
         for average, parameter in zip(self.module.parameters(), module.parameters(), strict=True):
-            new = average.data.copy()
-            kernels.ema_update(new, parameter.data, decay)
-            average.data = new
+            average.data = kernels.ema_update(average.data, parameter.data, decay)
         for copied, buffer in zip(self.module.buffers(), module.buffers(), strict=True):
             copied[...] = buffer
         self.updates += 1

@@ -1,4 +1,4 @@
-"""In-place updates of parameters: Adam, AdamW and the exponential moving average.
+"""Updates of parameters: Adam, AdamW and the exponential moving average.
 
 An update written with NumPy passes over memory a dozen times; these pass once.
 """
@@ -9,7 +9,14 @@ import math
 
 import numpy as np
 
-from ..arguments import arrays, in_place, number
+from ..arguments import arrays, in_place, number, output
+
+
+def _result(operator: str, before: np.ndarray, out: np.ndarray | None, others: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Return what the new values of ``before`` are written to, which may be ``before`` itself."""
+    if out is before:
+        in_place(operator, out=out)
+    return output(operator, out, before.shape, others if out is before else (before, *others))
 
 
 def adam_step(
@@ -25,8 +32,9 @@ def adam_step(
     eps: float,
     weight_decay: float = 0.0,
     decoupled: bool = False,
-) -> None:
-    """Update ``parameter``, ``mean`` and ``square`` in place by one step of Adam::
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the parameter after one step of Adam, and update ``mean`` and ``square`` in place::
 
         g = gradient + weight_decay * parameter                     (Adam)
         parameter *= 1 - lr * weight_decay                          (AdamW: decoupled=True, and g = gradient)
@@ -34,20 +42,24 @@ def adam_step(
         square += (1 - beta2) * (g**2 - square)
         parameter -= lr / (1 - beta1**step) * mean / (sqrt(square) / sqrt(1 - beta2**step) + eps)
 
-    ``step`` counts from 1. The four arrays have one shape and dtype; the three that change must be writable and in
-    C order. ``mean`` and ``square`` start as zeros. Sources: D. Kingma and J. Ba, "Adam", 2015, algorithm 1;
-    I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", 2019. ``eps`` stands outside the
-    corrected square root, as in the first paper's algorithm and in PyTorch.
+    ``step`` counts from 1. The four arrays have one shape and dtype; those that change must be writable and in C
+    order. ``mean`` and ``square`` start as zeros. ``out``: where to write the result; it may be ``parameter`` itself.
+
+    Sources: D. Kingma and J. Ba, "Adam", 2015, algorithm 1; I. Loshchilov and F. Hutter, "Decoupled weight decay
+    regularization", 2019. ``eps`` stands outside the corrected square root, as in the first paper's algorithm and in
+    PyTorch.
 
     Raises TypeError or ValueError, before anything has changed, for arrays that do not fit or a step below 1, a
     beta outside [0, 1), a negative eps or weight decay.
     """
     name = "adam_step"
-    in_place(name, parameter=parameter, mean=mean, square=square)
-    _, g = arrays(name, parameter=parameter, gradient=gradient)
-    if gradient.shape != parameter.shape:
-        raise ValueError(f"{name}: gradient.shape={gradient.shape} but parameter.shape={parameter.shape}")
-    if any(np.may_share_memory(gradient, changed) for changed in (parameter, mean, square)):
+    p, g, *_ = arrays(name, parameter=parameter, gradient=gradient, mean=mean, square=square)
+    for what, array in (("gradient", gradient), ("mean", mean)):
+        if array.shape != parameter.shape:
+            raise ValueError(f"{name}: {what}.shape={array.shape} but parameter.shape={parameter.shape}")
+    in_place(name, mean=mean, square=square)
+    new = _result(name, parameter, out, (gradient, mean, square))
+    if any(np.may_share_memory(gradient, changed) for changed in (mean, square)):
         raise ValueError(f"{name}: gradient shares memory with an array that is changed; pass a copy")
     if not isinstance(step, (int, np.integer)) or step < 1:
         raise ValueError(f"{name}: step must be an int that counts from 1, got {step!r}")
@@ -59,7 +71,7 @@ def adam_step(
     if eps < 0 or weight_decay < 0:
         raise ValueError(f"{name}: eps and weight_decay must not be negative, got {eps} and {weight_decay}")
     if parameter.size == 0:
-        return
+        return new
     from ..jit import launch
     from . import cpu
 
@@ -69,23 +81,24 @@ def adam_step(
     decay = 0.0 if decoupled else weight_decay
     scalar = parameter.dtype.type
     scalars = [scalar(s) for s in (keep, decay, beta1, 1 - beta1, beta2, 1 - beta2, step_size, root, eps)]
-    flat = [a.reshape(-1) for a in (parameter, g, mean, square)]
-    launch(cpu.adam, parameter.size, *flat, *scalars)
+    flat = [a.reshape(-1) for a in (p, g, mean, square)]
+    launch(cpu.adam, parameter.size, *flat, *scalars, new.reshape(-1))
+    return new
 
 
-def ema_update(average: np.ndarray, parameter: np.ndarray, decay: float) -> None:
-    """Move ``average`` towards ``parameter`` in place: ``average += (1 - decay) * (parameter - average)``.
+def ema_update(
+    average: np.ndarray, parameter: np.ndarray, decay: float, *, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Return ``average + (1 - decay) * (parameter - average)``: an exponential moving average, one step on.
 
     ``decay`` is in [0, 1]: 0 copies the parameter, 1 leaves the average alone. Both arrays have one shape and
-    dtype; ``average`` must be writable and in C order. TypeError or ValueError otherwise.
+    dtype. ``out``: where to write the result; it may be ``average`` itself. TypeError or ValueError otherwise.
     """
     name = "ema_update"
-    in_place(name, average=average)
-    _, source = arrays(name, average=average, parameter=parameter)
+    before, source = arrays(name, average=average, parameter=parameter)
     if average.shape != parameter.shape:
         raise ValueError(f"{name}: average.shape={average.shape} but parameter.shape={parameter.shape}")
-    if np.may_share_memory(average, parameter):
-        raise ValueError(f"{name}: average and parameter share memory; the average needs its own")
+    new = _result(name, average, out, (parameter,))
     decay = number(name, "decay", decay)
     if not 0 <= decay <= 1:
         raise ValueError(f"{name}: decay must be in [0, 1], got {decay}")
@@ -94,5 +107,6 @@ def ema_update(average: np.ndarray, parameter: np.ndarray, decay: float) -> None
         from . import cpu
 
         scalar = average.dtype.type
-        flat = average.reshape(-1), source.reshape(-1)
-        launch(cpu.ema, average.size, *flat, scalar(decay), scalar(1 - decay))
+        flat = before.reshape(-1), source.reshape(-1)
+        launch(cpu.ema, average.size, *flat, scalar(decay), scalar(1 - decay), new.reshape(-1))
+    return new

@@ -25,10 +25,11 @@ def _mix(old, new, beta, rest):
 
 
 @kernel(parallel=True)
-def adam(parameter, gradient, mean, square, keep, decay, beta1, rest1, beta2, rest2, step_size, root, eps):
+def adam(parameter, gradient, mean, square, keep, decay, beta1, rest1, beta2, rest2, step_size, root, eps, new):
     for block in prange((parameter.size + _BLOCK - 1) // _BLOCK):
         first, last = block * _BLOCK, (block + 1) * _BLOCK
         ps, gs, ms, vs = parameter[first:last], gradient[first:last], mean[first:last], square[first:last]
+        result = new[first:last]
         for i in range(ps.size):
             p = keep * ps[i]
             g = gs[i] + decay * p
@@ -36,13 +37,14 @@ def adam(parameter, gradient, mean, square, keep, decay, beta1, rest1, beta2, re
             v = _mix(vs[i], g * g, beta2, rest2)
             ms[i] = m
             vs[i] = v
-            ps[i] = p - step_size * m / (math.sqrt(v) / root + eps)
+            result[i] = p - step_size * m / (math.sqrt(v) / root + eps)
 
 
 @kernel(parallel=True)
-def ema(average, parameter, decay, rest):
+def ema(average, parameter, decay, rest, new):
     for block in prange((average.size + _BLOCK - 1) // _BLOCK):
-        result = average[block * _BLOCK : (block + 1) * _BLOCK]
+        before = average[block * _BLOCK : (block + 1) * _BLOCK]
+        result = new[block * _BLOCK : (block + 1) * _BLOCK]
         source = parameter[block * _BLOCK : (block + 1) * _BLOCK]
         for i in range(result.size):
-            result[i] = _mix(result[i], source[i], decay, rest)
+            result[i] = _mix(before[i], source[i], decay, rest)

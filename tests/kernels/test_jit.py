@@ -66,8 +66,8 @@ import json, numpy as np
 from scratchgan import kernels
 compiled, x = [], np.zeros(3, np.float32)
 with kernels.on_compile(compiled.append):
-    kernels.ema_update(x, np.ones(3, np.float32), 0.75)
-    kernels.ema_update(x, np.ones(3, np.float32), 0.75)
+    kernels.ema_update(x, np.ones(3, np.float32), 0.75, out=x)
+    kernels.ema_update(x, np.ones(3, np.float32), 0.75, out=x)
 print(json.dumps([compiled, x.tolist()]))
 """
     first, second = (json.loads(run(program, SCRATCHGAN_CACHE_DIR=str(tmp_path))) for _ in range(2))

@@ -35,7 +35,7 @@ def test_adam_over_20_steps(options: dict[str, Any], dtype: type) -> None:
     for step in range(1, 21):
         gradient[...] = generator.standard_normal(gradient.shape) * 10.0 ** generator.integers(-4, 2)
         expected = reference.adam_step(expected[0], gradient, *expected[1:], step=step, **options)
-        kernels.adam_step(parameter, gradient, mean, square, step=step, **options)
+        kernels.adam_step(parameter, gradient, mean, square, step=step, **options, out=parameter)
     ulp = eps(dtype)
     np.testing.assert_allclose(square, expected[2], rtol=12 * ulp)
     np.testing.assert_allclose(mean, expected[1], rtol=12 * ulp, atol=12 * ulp * np.abs(expected[1]).max())
@@ -47,7 +47,9 @@ def test_float32_averages_do_not_drift() -> None:
     parameter, gradient, mean, square = state((3,), np.float32)
     gradient += 3
     for step in range(1, 4001):
-        kernels.adam_step(parameter, gradient, mean, square, step=step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8)
+        parameter = kernels.adam_step(
+            parameter, gradient, mean, square, step=step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8
+        )
     np.testing.assert_allclose(square, 9 * (1 - 0.999**4000), rtol=3e-6)
 
 
@@ -59,7 +61,7 @@ def test_moving_average(decay: float, dtype: type) -> None:
     start, expected = average.copy(), average.astype(np.float64)
     for _ in range(20):
         expected = reference.ema_update(expected, parameter, decay)
-        kernels.ema_update(average, parameter, decay)
+        average = kernels.ema_update(average, parameter, decay)
     np.testing.assert_allclose(average, expected, rtol=12 * eps(dtype), atol=12 * eps(dtype))
     if decay in (0, 1):
         np.testing.assert_array_equal(average, parameter if decay == 0 else start)
@@ -69,20 +71,20 @@ def test_any_layout_of_what_is_read() -> None:
     start = state((4, 6), np.float32)
     start[1] += np.arange(24).reshape(4, 6)
     expected = [array.copy() for array in start]
-    kernels.adam_step(*expected, **STEP)
-    kernels.ema_update(expected[2], expected[1], 0.5)
+    kernels.adam_step(*expected, **STEP, out=expected[0])
+    kernels.ema_update(expected[2], expected[1], 0.5, out=expected[2])
     for gradient in layouts(start[1]):
         parameter, _, mean, square = (array.copy() for array in start)
-        kernels.adam_step(parameter, gradient, mean, square, **STEP)
-        kernels.ema_update(mean, gradient, 0.5)
+        kernels.adam_step(parameter, gradient, mean, square, **STEP, out=parameter)
+        kernels.ema_update(mean, gradient, 0.5, out=mean)
         np.testing.assert_array_equal([parameter, mean, square], [expected[0], *expected[2:]])
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0)])
 def test_degenerate_shapes(shape: tuple[int, ...]) -> None:
     arrays = [np.ones(shape, np.float32) for _ in range(4)]
-    kernels.adam_step(*arrays, **STEP)
-    kernels.ema_update(arrays[0], arrays[1], 0.9)
+    kernels.adam_step(*arrays, **STEP, out=arrays[0])
+    kernels.ema_update(arrays[0], arrays[1], 0.9, out=arrays[0])
     assert (arrays[0] < 1).all()
     assert [array.shape for array in arrays] == [shape] * 4
 
@@ -90,10 +92,10 @@ def test_degenerate_shapes(shape: tuple[int, ...]) -> None:
 def test_nan_and_inf_stay() -> None:
     parameter, gradient, mean, square = state((4,), np.float32)
     gradient[:] = 1, np.nan, np.inf, -1
-    kernels.adam_step(parameter, gradient, mean, square, **STEP)
+    kernels.adam_step(parameter, gradient, mean, square, **STEP, out=parameter)
     for array in (parameter, mean, square):
         np.testing.assert_array_equal(np.isfinite(array), [True, False, False, True])
-    kernels.ema_update(parameter, gradient, 0.5)
+    kernels.ema_update(parameter, gradient, 0.5, out=parameter)
     np.testing.assert_array_equal(np.isfinite(parameter), [True, False, False, True])
 
 
@@ -105,8 +107,8 @@ def test_the_same_bits_on_any_number_of_threads() -> None:
             kernels.set_num_threads(count)
             arrays = state(LARGE, np.float32)
             arrays[1] += arrays[0]
-            kernels.adam_step(*arrays, **STEP)
-            kernels.ema_update(arrays[2], arrays[0], 0.3)
+            kernels.adam_step(*arrays, **STEP, out=arrays[0])
+            kernels.ema_update(arrays[2], arrays[0], 0.3, out=arrays[2])
             results.append([array.tobytes() for array in arrays])
     finally:
         kernels.set_num_threads(threads)
@@ -127,10 +129,12 @@ def test_errors_change_nothing() -> None:
             {},
         ),
         (ValueError, r"gradient.shape=\(3,\) but", [parameter, gradient[0], mean, square], {}),
-        (ValueError, "parameter is changed in place, so it must be writable", [frozen, gradient, mean, square], {}),
+        (ValueError, "out is changed in place, so it must be w", [frozen, gradient, mean, square], {"out": frozen}),
+        (ValueError, "out shares memory with an input", good, {"out": gradient}),
+        (ValueError, r"out must be float32 \(2, 3\)", good, {"out": np.zeros((3, 2), np.float32)}),
         (ValueError, "square is changed in place", [parameter, gradient, mean, np.zeros((3, 2), np.float32).T], {}),
         (ValueError, "mean and square share memory", [parameter, gradient, mean, mean], {}),
-        (ValueError, "gradient shares memory", [parameter, parameter, mean, square], {}),
+        (ValueError, "gradient shares memory", [parameter, mean, mean, square], {}),
         (TypeError, "gradient is float64 but parameter is float32", [parameter, np.zeros((2, 3)), mean, square], {}),
         (ValueError, "step must be an int that counts from 1, got 0", good, {"step": 0}),
         (ValueError, r"beta1 and beta2 must be in \[0, 1\), got 0.5 and 1.0", good, {"beta2": 1}),
@@ -140,14 +144,14 @@ def test_errors_change_nothing() -> None:
     for kind, message, arrays, options in refusals:
         with pytest.raises(kind, match=f"adam_step: .*{message}"):
             kernels.adam_step(*arrays, **{**STEP, **options})
-    for kind, message, average, source, decay in [
-        (ValueError, r"decay must be in \[0, 1\], got 1.5", mean, parameter, 1.5),
-        (ValueError, r"average.shape=\(2, 3\) but parameter.shape=\(3,\)", mean, parameter[0], 0.5),
-        (ValueError, "share memory", mean, mean, 0.5),
-        (ValueError, "average is changed in place", frozen, parameter, 0.5),
+    for kind, message, average, source, decay, out in [
+        (ValueError, r"decay must be in \[0, 1\], got 1.5", mean, parameter, 1.5, None),
+        (ValueError, r"average.shape=\(2, 3\) but parameter.shape=\(3,\)", mean, parameter[0], 0.5, None),
+        (ValueError, "out shares memory", mean, parameter, 0.5, parameter),
+        (ValueError, "out is changed in place", frozen, parameter, 0.5, frozen),
     ]:
         with pytest.raises(kind, match=f"ema_update: .*{message}"):
-            kernels.ema_update(average, source, decay)
+            kernels.ema_update(average, source, decay, out=out)
     np.testing.assert_array_equal(good, before)
 
 
@@ -169,5 +173,5 @@ def test_against_pytorch(options: dict[str, Any]) -> None:
         gradient[...] = np.random.default_rng(step).standard_normal(gradient.shape)
         peer.grad = torch.from_numpy(gradient.copy())
         optimiser.step()
-        kernels.adam_step(parameter, gradient, mean, square, step=step, **options)
+        kernels.adam_step(parameter, gradient, mean, square, step=step, **options, out=parameter)
     np.testing.assert_allclose(parameter, peer.detach().numpy(), rtol=1e-13, atol=1e-14)
