@@ -1,8 +1,8 @@
 """How good are the generated garments? ``python -m benchmarks.fashion_quality [RUN] [--pytorch]``.
 
-A classifier, trained on the real training images, judges 2,000 generated ones: how many there are of each class, and
-how far their features are from those of the real test images (Frechet distance). The floor is that distance for 2,000
-real images of the training set.
+A classifier, trained on the real training images and kept in the cache folder, judges 2,000 generated ones: how many
+there are of each class, and how far their features are from those of the real test images (Frechet distance). The
+floor is that distance for 2,000 real images of the training set.
 
 RUN is the folder of a run of ``scratchgan train --data fashion-mnist``. With --pytorch, PyTorch then trains the same
 networks from the same initial values, on the same images, with the same optimiser and moving average, for as many
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from scratchgan.data import Dataset, Loader, open_dataset
-from scratchgan.metrics import Classifier, frechet_distance, train_classifier
+from scratchgan.metrics import Classifier, frechet_distance, open_evaluator
 from scratchgan.models.gan import Discriminator, Generator
 from scratchgan.nn import Module
 from scratchgan.train import load_run
@@ -31,7 +31,7 @@ COUNT = 2000
 
 def judge(classifier: Classifier, images: np.ndarray, real_features: np.ndarray) -> dict[str, Any]:
     """Return the Frechet distance of images (N,C,H,W) in [-1, 1] to real features, and the share of each class."""
-    classes = np.bincount(classifier.predict(images), minlength=classifier.head.weight.shape[0])
+    classes = np.bincount(classifier.predict(images), minlength=len(classifier.modes))
     return {
         "frechet": frechet_distance(classifier.features(images), real_features),
         "shares": (classes / len(images)).round(4).tolist(),
@@ -112,11 +112,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     train, test = (open_dataset("fashion-mnist", split=split) for split in ("train", "test"))
-    classifier = train_classifier(train)
-    test_images = test.images(np.arange(len(test)))
-    accuracy = (classifier.predict(test_images) == test.labels).mean()
-    print(f"judge: {accuracy:.2%} of the test images classified correctly")
-    real = classifier.features(test_images)
+    classifier = open_evaluator(Classifier(train, test))
+    accuracy = 1 - classifier.held_out["class"]
+    print(f"judge {classifier.hash}: {accuracy:.2%} of the test images classified correctly")
+    real = classifier.features(test.images(np.arange(len(test))))
     chosen = np.random.default_rng(0).permutation(len(train))[:COUNT]
     figures = {"real training images (the floor)": judge(classifier, train.images(chosen), real)}
     if options.run:
@@ -133,7 +132,7 @@ def main() -> None:
         shares = " ".join(f"{share * 100:5.1f}" for share in figure["shares"])
         print(f"{who:34} {figure['frechet']:9.3f} ({figure['frechet'] / floor:6.1f} x floor)   {shares}")
     if options.json:
-        options.json.write_text(json.dumps({"accuracy": float(accuracy), "judged": figures}, indent=1))
+        options.json.write_text(json.dumps({"accuracy": accuracy, "judged": figures}, indent=1))
 
 
 if __name__ == "__main__":

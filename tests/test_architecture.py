@@ -19,11 +19,11 @@ FLOORS = {
     "optim": 5,
     "data": 4,
     "models": 6,
-    "metrics": 7,
     "train": 7,
     "inspect": 7,
-    "cli": 8,
-    "__main__": 9,
+    "metrics": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 ALONE = {"gradcheck", "kernels"}  # these need nothing of the rest
 

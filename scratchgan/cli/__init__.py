@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-COMMANDS = ("train", "sample", "interpolate", "gradcheck", "doctor")
+COMMANDS = ("train", "sample", "interpolate", "evaluate", "gradcheck", "doctor")
 
 _DESCRIPTION = """\
 Train generative adversarial networks from scratch. The gradients, the kernels, the networks and the training loop
@@ -32,6 +32,7 @@ examples:
   scratchgan train --data fashion-mnist     draw garments
   scratchgan sample runs/toyfaces --n 64 --out grid.png
   scratchgan interpolate runs/toyfaces --out walk.gif
+  scratchgan evaluate runs/toyfaces         how good are its faces?
   scratchgan doctor                         what is installed, and does it work?
 
 `scratchgan COMMAND --help` explains a command."""

@@ -43,11 +43,12 @@ def describe(error: BaseException) -> tuple[str, int]:
     """Return what to say about ``error``, on one line, and the exit code: 2 where the request itself is at fault."""
     from ..data import DataError
     from ..device import DeviceError
+    from ..metrics import MetricError
     from ..train import ConfigError, TrainError
 
     if isinstance(error, (ConfigError, UsageError)):
         return _one_line(error), 2
-    if isinstance(error, (DataError, TrainError, DeviceError)):
+    if isinstance(error, (DataError, TrainError, DeviceError, MetricError)):
         return _one_line(error), 1
     if isinstance(error, KeyboardInterrupt):
         return "stopped", 130

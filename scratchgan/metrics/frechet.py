@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from .checks import feature_sets
+
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Return the squared Frechet distance between Gaussians fitted to two sets of vectors, (N,D) and (M,D).
 
         |mean_a - mean_b|^2 + trace(cov_a + cov_b - 2 (cov_a cov_b)^(1/2))
 
-    Heusel et al., 2017, section 3 ("FID", where the features are those of the Inception network). ValueError if a set
+    Heusel et al., 2017, section 3 ("FID", where the features are those of the Inception network). MetricError if a set
     has no more vectors than dimensions, for then its covariance is singular.
     """
-    for name, x in (("first", a), ("second", b)):
-        if x.ndim != 2 or x.shape[1:] != a.shape[1:]:
-            raise ValueError(f"frechet_distance: the sets must be (N,D) and (M,D), got {a.shape} and {b.shape}")
-        if len(x) <= x.shape[1]:
-            raise ValueError(
-                f"frechet_distance: the {name} set has {len(x)} vectors of {x.shape[1]} numbers; "
-                f"it needs at least {x.shape[1] + 1}"
-            )
-    a, b = a.astype(np.float64), b.astype(np.float64)
+    dimensions = a.shape[-1] if a.ndim else 0
+    a, b = feature_sets(
+        "frechet_distance", a, b, at_least=dimensions + 1, why="one more than dimensions, for the covariance"
+    )
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     # cov_a cov_b has the eigenvalues of the symmetric root_a cov_b root_a, whose square root is real.
     values, vectors = np.linalg.eigh(np.atleast_2d(cov_a))

@@ -1,0 +1,100 @@
+"""From a run's settings to its judge: which evaluator, and which real images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ..data import ArrayDataset, Dataset, open_dataset, toyfaces
+from ..data.mnist import NAMED_SETS
+from ..train import TrainConfig
+from .checks import MetricError
+from .evaluators import Classifier, FactorRegressor, OnProgress, open_evaluator
+from .evaluators.factors import mode_numbers
+from .judge import Judge, RealImages, check_count
+
+#: The seeds of the faces that stand for the real ones; those that are trained on have seed 0.
+REAL_SEED: Final = 101
+FLOOR_SEED: Final = 102
+
+_log_notice = logging.getLogger("scratchgan").warning
+
+
+def open_judge(
+    config: TrainConfig,
+    training: Dataset,
+    n: int,
+    *,
+    on_progress: OnProgress | None = None,
+    on_notice: Callable[[str], None] = _log_notice,
+    folder: Path | None = None,
+) -> Judge:
+    """Return a judge of n images for runs of this config, whose data set is ``training``.
+
+    Toy faces are judged by a factor regressor, against other pictures of the same persons. Fashion-MNIST and MNIST are
+    judged by a classifier of their training images, against their test images. Other labelled data is judged by a
+    classifier that learns from half of it, against the other half; all of it is trained on, so copies can't be told.
+
+    The first judge of its kind trains its evaluator, which takes a minute or two, and keeps it (`open_evaluator`).
+    Raises MetricError for data without labels, or if n is too small or too large; EvaluatorError; DataError.
+    """
+    if config.data == "toyfaces":
+        return _judge_of_faces(training, n, on_progress, on_notice, folder)
+    if training.labels is None:
+        raise MetricError(
+            f"{training.name} has no labels, so there is no evaluator for it: toyfaces and labelled data can be "
+            "evaluated (a folder of one folder for each class, or an .npz with labels)"
+        )
+    if config.data in NAMED_SETS:
+        channels, size, _ = training.shape
+        test = open_dataset(
+            config.data, size=size, channels=channels, split="test", data_dir=config.data_dir, quiet=True
+        )
+        learnt, real = training, test.pixels
+        floor = _some_pixels(training, min(n, len(training)))
+        unseen = True
+    else:
+        halves = np.array_split(np.random.default_rng(0).permutation(len(training)), 2)
+        learnt, test = (_part(training, half) for half in halves)
+        real, floor = test.pixels, learnt.pixels
+        unseen = False
+    labels = training.labels
+    classifier = Classifier(learnt, test)
+    check_count(n, classifier, min(len(real), len(floor)))
+    open_evaluator(classifier, folder=folder, on_progress=on_progress, on_notice=on_notice)
+    shares = np.bincount(labels, minlength=len(training.classes)) / len(labels)
+    return Judge(classifier, RealImages(training, real, floor, shares, unseen=unseen), n)
+
+
+def _judge_of_faces(
+    training: Dataset,
+    n: int,
+    on_progress: OnProgress | None,
+    on_notice: Callable[[str], None],
+    folder: Path | None,
+) -> Judge:
+    channels, size, _ = training.shape
+    if channels != 3:
+        raise MetricError(f"toyfaces in {channels} channel can't be evaluated: the evaluators look at colours")
+    evaluator = FactorRegressor(size)
+    check_count(n, evaluator, available=n)
+    open_evaluator(evaluator, folder=folder, on_progress=on_progress, on_notice=on_notice)
+    real, floor = (toyfaces.dataset(n, size, seed=seed, quiet=True).pixels for seed in (REAL_SEED, FLOOR_SEED))
+    drawn = toyfaces.sample_factors(n, REAL_SEED, portrait=True)
+    shares = np.bincount(mode_numbers(drawn), minlength=len(evaluator.modes)) / n
+    return Judge(evaluator, RealImages(training, real, floor, shares, drawn), n)
+
+
+def _part(dataset: Dataset, indices: np.ndarray) -> ArrayDataset:
+    assert isinstance(dataset, ArrayDataset)
+    assert dataset.labels is not None
+    return ArrayDataset(dataset.pixels[indices], dataset.labels[indices], dataset.classes, dataset.name)
+
+
+def _some_pixels(dataset: Dataset, n: int) -> np.ndarray:
+    assert isinstance(dataset, ArrayDataset)
+    return dataset.pixels[np.random.default_rng(0).permutation(len(dataset))[:n]]
