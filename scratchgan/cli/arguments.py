@@ -24,7 +24,13 @@ def add_generator_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PSI",
         help="above 0, up to 1: scale latent vectors, for pictures more typical and less varied (default: 1)",
     )
-    parser.add_argument("--checkpoint", type=whole(0), metavar="STEP", help="the step to use (default: the newest)")
+    parser.add_argument(
+        "--checkpoint",
+        type=_step,
+        default="last",
+        metavar="STEP",
+        help="the step to use, or `best`, if the run was evaluated with --eval-every (default: the newest)",
+    )
     parser.add_argument("--raw", action="store_true", help="use G's last weights and not their moving average")
 
 
@@ -35,7 +41,7 @@ def load_generator(arguments: argparse.Namespace) -> LoadedRun:
     return load_run(
         arguments.run_folder,
         "raw" if arguments.raw else "ema",
-        "last" if arguments.checkpoint is None else arguments.checkpoint,
+        arguments.checkpoint,
         on_notice=lambda text: print(f"scratchgan {arguments.command}: {text}", file=sys.stderr),
     )
 
@@ -65,6 +71,10 @@ def file_of(*suffixes: str) -> Callable[[str], Path]:
         return path
 
     return parse
+
+
+def _step(text: str) -> int | str:
+    return text if text in ("best", "last") else whole(0)(text)
 
 
 def _fraction(text: str) -> float:

@@ -79,10 +79,11 @@ class _Lines:
 
     def step(self, step: int, metrics: Mapping[str, Any]) -> None:
         speed = self.speed.add(step)
-        if self._due("step") or step == self.total:
+        fid = metrics.get("fid")
+        if self._due("step") or step == self.total or fid is not None:
             rate = f"  {_rate(speed, self.batch, self.total - step)}" if speed else ""
             width = len(f"{self.total:,}")
-            print(f"step {step:{width},}/{self.total:,}  {_summary(metrics)}{rate}", file=sys.stderr, flush=True)
+            print(f"step {step:{width},}/{self.total:,}  {_summary(metrics, fid)}{rate}", file=sys.stderr, flush=True)
 
     def compiling(self, kernel: str) -> None:
         self.speed.restart()
@@ -121,12 +122,14 @@ def _live(total: int, first: int, batch: int) -> Iterator[Display]:
         def __init__(self) -> None:
             self.speed = _Speed()
             self.compiled = 0
+            self.fid: float | None = None  # of the newest evaluation
 
         def step(self, step: int, metrics: Mapping[str, Any]) -> None:
             speed = self.speed.add(step)
             rate = _rate(speed, batch, total - step) if speed else ""
             bar.update(task, completed=step, rate=rate)
-            below.plain = f"         {_summary(metrics)}"
+            self.fid = metrics.get("fid", self.fid)
+            below.plain = f"         {_summary(metrics, self.fid)}"
 
         def compiling(self, kernel: str) -> None:
             self.speed.restart()
@@ -138,10 +141,11 @@ def _live(total: int, first: int, batch: int) -> Iterator[Display]:
         yield Bar()
 
 
-def _summary(metrics: Mapping[str, Any]) -> str:
+def _summary(metrics: Mapping[str, Any], fid: float | None) -> str:
+    quality = "" if fid is None else f"  FID {fid:.1f}"
     return (
         f"D(x) {metrics['d_real']:.2f}  D(G(z)) {metrics['d_fake']:.2f}  "
-        f"loss D {metrics['loss_d']:.3f}  G {metrics['loss_g']:.3f}"
+        f"loss D {metrics['loss_d']:.3f}  G {metrics['loss_g']:.3f}{quality}"
     )
 
 

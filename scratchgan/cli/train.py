@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from .arguments import whole
 
 if TYPE_CHECKING:
+    from ..data import Dataset
     from ..train import TrainConfig, Trainer
+    from ..train.evaluation import Judge, OpenJudge
 
 SUMMARY = "train a GAN, or go on with a run"
 EXAMPLES = """\
@@ -21,6 +23,7 @@ EXAMPLES = """\
   scratchgan train --data fashion-mnist --out runs/fashion --steps 3000
   scratchgan train --data photos/ --size 64 --skip-bad
   scratchgan train --data fashion-mnist --loss hinge --set d_norm=spectral --set lr_d=4e-4
+  scratchgan train --eval-every 200
   scratchgan train --resume runs/fashion --steps 6000
 """
 
@@ -35,6 +38,7 @@ _SETTINGS = {
     "loss": ("NAME", "bce (default), bce-saturating, hinge, lsgan or wgan-gp"),
     "data-dir": ("DIR", "where to look for the files of fashion-mnist and mnist first"),
     "limit": ("N", "use at most N images"),
+    "eval-every": ("N", "measure FID and more every N steps, and keep the best checkpoint (default: never)"),
 }
 
 
@@ -119,13 +123,38 @@ def _started(arguments: argparse.Namespace, settings: dict[str, str]) -> Trainer
         for option in ("out", "config"):
             if getattr(arguments, option) is not None:
                 raise ConfigError(f"--{option} is for a new run, --resume for an old one: give one of them")
-        return Trainer.resume(arguments.resume, settings=settings, quiet=arguments.quiet, on_notice=_notice)
+        return Trainer.resume(
+            arguments.resume,
+            settings=settings,
+            quiet=arguments.quiet,
+            open_judge=_judge_opener(arguments.quiet),
+            on_notice=_notice,
+        )
     config = TrainConfig() if arguments.config is None else TrainConfig.from_json(arguments.config)
     config = config.with_overrides(settings)
     if config.device == "cuda":
         require_cuda()  # before the data, which may be a download
     dataset = open_training_data(config, quiet=arguments.quiet)
-    return Trainer(config, arguments.out or _fresh_folder(config), dataset, on_notice=_notice)
+    return Trainer(
+        config,
+        arguments.out or _fresh_folder(config),
+        dataset,
+        open_judge=_judge_opener(arguments.quiet),
+        on_notice=_notice,
+    )
+
+
+def _judge_opener(quiet: bool) -> OpenJudge:
+    """Return what the trainer calls if the run is to be evaluated: it may have to train the evaluator first."""
+
+    def open_it(config: TrainConfig, dataset: Dataset) -> Judge:
+        from ..metrics import open_judge
+        from .progress import stages
+
+        with stages(quiet=quiet) as progress:
+            return open_judge(config, dataset, on_progress=progress, on_notice=_notice)
+
+    return open_it
 
 
 def _fresh_folder(config: TrainConfig) -> Path:
@@ -189,6 +218,7 @@ def _conclusion(trainer: Trainer) -> str:
     return (
         f"samples: {out / 'samples' / f'step-{trainer.step:06d}.png'}\n"
         f"curves:  {out / 'curves.png'}\n"
+        f"quality: scratchgan evaluate {out}\n"
         f"more:    scratchgan sample {out} --n 64 --out grid.png\n"
         f"         scratchgan interpolate {out} --out walk.gif"
     )

@@ -27,13 +27,13 @@ _log_notice = logging.getLogger("scratchgan").warning
 def open_judge(
     config: TrainConfig,
     training: Dataset,
-    n: int,
+    n: int | None = None,
     *,
     on_progress: OnProgress | None = None,
     on_notice: Callable[[str], None] = _log_notice,
     folder: Path | None = None,
 ) -> Judge:
-    """Return a judge of n images for runs of this config, whose data set is ``training``.
+    """Return a judge of n images (``config.eval_images`` unless given) for runs of this config on ``training``.
 
     Toy faces are judged by a factor regressor, against other pictures of the same persons. Fashion-MNIST and MNIST are
     judged by a classifier of their training images, against their test images. Other labelled data is judged by a
@@ -42,6 +42,7 @@ def open_judge(
     The first judge of its kind trains its evaluator, which takes a minute or two, and keeps it (`open_evaluator`).
     Raises MetricError for data without labels, or if n is too small or too large; EvaluatorError; DataError.
     """
+    n = config.eval_images if n is None else n
     if config.data == "toyfaces":
         return _judge_of_faces(training, n, on_progress, on_notice, folder)
     if training.labels is None:

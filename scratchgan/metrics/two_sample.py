@@ -50,7 +50,7 @@ def classifier_two_sample_test(real: np.ndarray, generated: np.ndarray, *, seed:
         adam.lr = 3e-3 * (1 - step / _STEPS)
         batch = rng.integers(0, len(train), min(_BATCH, len(train)))
         loss = ops.binary_cross_entropy_with_logits(network(Tensor(train[batch])), train_labels[batch])
-        adam.step(grad(loss, network.parameters()))
+        adam.step(grad(loss, network.parameters(), retain_graph=False))
     with no_grad():
         right = (network(test).data > 0) == (test_labels > 0.5)
     accuracy = float(right.mean())

@@ -49,6 +49,11 @@ def checkpoint_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:06d}.safetensors"
 
 
+def best_path(folder: Path) -> Path:
+    """Return the file of the checkpoint that an evaluation found best, in a run's ``checkpoints`` folder."""
+    return folder / "best.safetensors"
+
+
 def checkpoint_steps(folder: Path) -> list[int]:
     """Return the steps that have a checkpoint in ``folder``, oldest first."""
     if not folder.is_dir():

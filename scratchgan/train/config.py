@@ -79,6 +79,8 @@ class TrainConfig:
     log_every: int = _setting(1, "steps between lines of log.jsonl", at_least=1, on_resume=True)
     sample_every: int = _setting(100, "steps between pictures of samples and curves", at_least=1, on_resume=True)
     checkpoint_every: int = _setting(100, "steps between checkpoints", at_least=1, on_resume=True)
+    eval_every: int = _setting(0, "steps between evaluations of the samples; 0: none", at_least=0, on_resume=True)
+    eval_images: int = _setting(2000, "images in an evaluation", at_least=1, on_resume=True)
     keep_checkpoints: int = _setting(
         3, "checkpoints kept; a damaged one needs the one before", at_least=1, on_resume=True
     )

@@ -5,8 +5,9 @@ runs/fashion/
     log.jsonl           one line for each logged step (`scratchgan.train.log`)
     real.png            some of the real images
     samples/            step-000100.png, ...: what the averaged G makes of 64 fixed latent vectors
-    curves.png          losses and answers of D against the step
-    checkpoints/        step-000100.safetensors, ... (`scratchgan.train.checkpoint`)
+    curves.png          losses, answers of D, and evaluations, against the step
+    checkpoints/        step-000100.safetensors, ... (`scratchgan.train.checkpoint`); with evaluations best.safetensors,
+                        that of the step with the lowest FID
     .lock               the number of the process that is training here
 """
 

@@ -10,7 +10,14 @@ from typing import Literal
 import numpy as np
 
 from ..models.gan import Generator
-from .checkpoint import CheckpointError, checkpoint_path, checkpoint_steps, load_checkpoint, newest_checkpoint
+from .checkpoint import (
+    CheckpointError,
+    best_path,
+    checkpoint_path,
+    checkpoint_steps,
+    load_checkpoint,
+    newest_checkpoint,
+)
 from .config import TrainConfig
 from .folder import TrainError, log_notice, read_config
 from .game import draw, make_generator
@@ -52,14 +59,15 @@ class LoadedRun:
 def load_run(
     out: str | Path,
     which: Literal["ema", "raw"] = "ema",
-    checkpoint: Literal["last"] | int = "last",
+    checkpoint: Literal["last", "best"] | int = "last",
     *,
     on_notice: Callable[[str], None] = log_notice,
 ) -> LoadedRun:
     """Read the generator of the run in a folder; nothing in the folder changes, and the run may be going on.
 
     ``which``: "ema", the average of the weights, or "raw", the weights themselves. ``checkpoint``: "last" for the
-    newest good one (``on_notice`` is told of a damaged one passed over), or a step that has one. Raises TrainError.
+    newest good one (``on_notice`` is told of a damaged one passed over), "best" for that with the lowest FID in a run
+    that was evaluated as it went on, or a step that has one. Raises TrainError.
     """
     if which not in ("ema", "raw"):
         raise ValueError(f"load_run: which must be 'ema' or 'raw', got {which!r}")
@@ -72,6 +80,11 @@ def load_run(
             if found is None:
                 raise TrainError(f"{out} has no checkpoint yet; the first is written at step {config.checkpoint_every}")
             step, saved = found
+        elif checkpoint == "best":
+            if not best_path(folder).exists():
+                raise TrainError(f"{out} has no best checkpoint: its run was not evaluated (--eval-every)")
+            saved = load_checkpoint(best_path(folder))
+            step = saved.state["step"]
         else:
             step = checkpoint
             if step not in checkpoint_steps(folder):

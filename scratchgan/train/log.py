@@ -2,8 +2,9 @@
 
 Keys: ``step``; ``loss_d`` and ``loss_g``; ``d_real`` and ``d_fake``, D's mean answer for real and generated images
 (probabilities for the bce losses, raw scores for the others); ``grad_d`` and ``grad_g``, the Euclidean norms of the
-gradients; with a penalty, ``penalty``; and ``images_per_second``, the one value that differs between two runs of the
-same config.
+gradients; with a penalty, ``penalty`` or ``r1``; at an evaluation, ``fid`` and the judge's other scores, and
+``evaluator``, the hash of what they were judged by; and ``images_per_second``, the one value that differs between two
+runs of the same config.
 """
 
 from __future__ import annotations

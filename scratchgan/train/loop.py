@@ -25,12 +25,14 @@ from .atomic import write_atomically
 from .checkpoint import (
     Checkpoint,
     CheckpointError,
+    best_path,
     checkpoint_path,
     newest_checkpoint,
     remove_old_checkpoints,
     save_checkpoint,
 )
 from .config import RESUMABLE, ConfigError, TrainConfig
+from .evaluation import Evaluation, OpenJudge
 from .folder import RunFolder, TrainError, log_notice
 from .game import DivergedError, Game, draw
 from .log import RunLog, read_log
@@ -60,7 +62,9 @@ class Trainer:
     ``Trainer(config, out, dataset)`` starts a run in a new or empty folder; `Trainer.resume` goes on with one.
     ``step`` is the number of steps done, ``config`` the settings with nothing left open (`TrainConfig.completed`).
     ``on_notice`` is called with a line of text when something is worth a person's attention (a damaged checkpoint
-    passed over, signs of collapse); by default it goes to the log of the `logging` module.
+    passed over, signs of collapse); by default it goes to the log of the `logging` module. With ``eval_every`` in the
+    config the samples are judged as training goes on, by what ``open_judge(config, dataset)`` returns (see
+    `scratchgan.train.evaluation`; `scratchgan.metrics.open_judge` is one), and the best checkpoint is kept.
 
     Raises ConfigError or DataError before anything is written, and TrainError if the folder can't be used.
     """
@@ -69,11 +73,20 @@ class Trainer:
     out: Path
     step: int
 
-    def __init__(self, config: TrainConfig, out: str | Path, dataset: Dataset, *, on_notice: OnText = log_notice):
+    def __init__(
+        self,
+        config: TrainConfig,
+        out: str | Path,
+        dataset: Dataset,
+        *,
+        open_judge: OpenJudge | None = None,
+        on_notice: OnText = log_notice,
+    ):
         config = _completed(config, dataset)
         game, loader = _assemble(config, dataset)
+        evaluation = Evaluation.open(config, dataset, open_judge)
         folder = RunFolder.create(Path(out), config)
-        self._begin(config, folder, game, loader, on_notice, step=0)
+        self._begin(config, folder, game, loader, evaluation, on_notice, step=0)
 
     @classmethod
     def resume(
@@ -84,6 +97,7 @@ class Trainer:
         *,
         settings: Mapping[str, str] | None = None,
         quiet: bool = False,
+        open_judge: OpenJudge | None = None,
         on_notice: OnText = log_notice,
     ) -> Trainer:
         """Go on with the run in a folder from its newest good checkpoint (from the beginning, if there is none yet).
@@ -94,7 +108,7 @@ class Trainer:
         """
         folder, config = RunFolder.open(Path(out))
         try:
-            return cls._resumed(folder, config, dataset, steps, settings or {}, quiet, on_notice)
+            return cls._resumed(folder, config, dataset, steps, settings or {}, quiet, open_judge, on_notice)
         except BaseException:
             folder.release()
             raise
@@ -108,6 +122,7 @@ class Trainer:
         steps: int | None,
         settings: Mapping[str, str],
         quiet: bool,
+        open_judge: OpenJudge | None,
         on_notice: OnText,
     ) -> Trainer:
         wanted = config.with_overrides({**settings, **({} if steps is None else {"steps": str(steps)})})
@@ -128,6 +143,7 @@ class Trainer:
         if dataset is None:
             dataset = open_training_data(wanted, quiet=quiet)
         game, loader = _assemble(_completed(wanted, dataset), dataset)
+        evaluation = Evaluation.open(wanted, dataset, open_judge)
         if found is not None:
             try:
                 game.load(checkpoint)
@@ -140,23 +156,33 @@ class Trainer:
                     f"fit this one ({__version__}): {reason}"
                 ) from error
         trainer = cls.__new__(cls)
-        trainer._begin(wanted, folder, game, loader, on_notice, step)
+        trainer._begin(wanted, folder, game, loader, evaluation, on_notice, step)
         with trainer._writing():
             write_atomically(folder.config, wanted.to_json().encode())
         return trainer
 
     def _begin(
-        self, config: TrainConfig, folder: RunFolder, game: Game, loader: Loader, on_notice: OnText, step: int
+        self,
+        config: TrainConfig,
+        folder: RunFolder,
+        game: Game,
+        loader: Loader,
+        evaluation: Evaluation | None,
+        on_notice: OnText,
+        step: int,
     ) -> None:
         self.config, self.out, self.step = config, folder.path, step
         self.game, self.dataset = game, loader.dataset
         self._folder, self._loader, self._on_notice = folder, loader, on_notice
+        self._evaluation = evaluation
         self._saved = step  # the newest checkpoint's step
         count = min(64, len(self.dataset))
         real = to_uint8(self.dataset.images(np.arange(count)))
         self._watch = Watch(real, probability=game.loss.probability)
         with self._writing():
             self._log = RunLog.resume(folder.log, step)
+            if evaluation is not None:
+                evaluation.go_on(read_log(folder.log), on_notice)
             if not folder.real.exists():
                 save_png(folder.real, image_grid(real), {"Source": f"real images of {self.dataset.name}"})
 
@@ -207,11 +233,19 @@ class Trainer:
         self.step += 1
         metrics["images_per_second"] = config.batch / (time.perf_counter() - start)
         last = self.step == config.steps
-        if self.step % config.log_every == 0 or last:
-            self._log.write({"step": self.step, **metrics})
+        logged: dict[str, Any] = {"step": self.step, **metrics}
+        best = False
+        if self._evaluation is not None and (self.step % config.eval_every == 0 or last):
+            scores, best = self._evaluation.judge(self.game.ema.module)
+            metrics |= scores
+            logged |= {**metrics, "evaluator": self._evaluation.hash}
+        if self.step % config.log_every == 0 or last or "evaluator" in logged:
+            self._log.write(logged)
         self._warn(self._watch.metrics(metrics))
         if self.step % config.sample_every == 0 or last:
             self._draw()
+        if best:  # before this step's own checkpoint: a run killed in between judges the step again
+            self._write_checkpoint(best_path(self._folder.checkpoints))
         if self.step % config.checkpoint_every == 0 or last:
             self._save()
         return metrics
@@ -231,7 +265,13 @@ class Trainer:
         save_png(self._folder.curves, curves, {"Source": f"log of run {run!r} up to step {self.step}"})
 
     def _save(self) -> None:
-        """Write the checkpoint of this step; the log up to here reaches the disk before it."""
+        """Write the checkpoint of this step, and delete old ones."""
+        self._write_checkpoint(checkpoint_path(self._folder.checkpoints, self.step))
+        self._saved = self.step
+        remove_old_checkpoints(self._folder.checkpoints, self.config.keep_checkpoints)
+
+    def _write_checkpoint(self, path: Path) -> None:
+        """Write a checkpoint of this step; the log up to here reaches the disk before it."""
         state = {
             "step": self.step,
             "version": __version__,
@@ -240,9 +280,7 @@ class Trainer:
             **self.game.state(),
         }
         self._log.sync()
-        save_checkpoint(checkpoint_path(self._folder.checkpoints, self.step), Checkpoint(self.game.arrays(), state))
-        self._saved = self.step
-        remove_old_checkpoints(self._folder.checkpoints, self.config.keep_checkpoints)
+        save_checkpoint(path, Checkpoint(self.game.arrays(), state))
 
     def _last_checkpoint(self) -> str:
         return f"its last checkpoint is of step {self._saved}" if self._saved else "it has no checkpoint yet"

@@ -67,6 +67,13 @@ def save_png(path: Path, pixels: np.ndarray, text: Mapping[str, str]) -> None:
 
 # Curves. Everything is drawn at _FINE times the size and scaled down, which smooths lines and letters.
 
+_Panel = tuple[
+    Sequence[Mapping[str, Any]],  # lines of the log
+    str,  # what the vertical axis shows
+    tuple[float, float] | None,  # its ends, None for those of the values
+    tuple[tuple[str, str, tuple[int, int, int]], ...],  # name, key and colour of each curve
+]
+
 _FINE = 2
 _WIDTH, _PANEL_HEIGHT = 900, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 24, 40, 46
@@ -75,7 +82,7 @@ _BLUE, _ORANGE = (31, 107, 176), (217, 95, 14)  # told apart by colour-blind rea
 
 
 def draw_curves(log: Sequence[Mapping[str, Any]], title: str, *, probability: bool) -> np.ndarray:
-    """Draw a run's losses, and D(x) with D(G(z)), against the step; returns uint8 (H,W,3).
+    """Draw a run's losses, D(x) with D(G(z)), and the FID if it was measured, against the step; returns uint8 (H,W,3).
 
     ``probability``: whether D's answers are probabilities, whose axis is from 0 to 1. Each curve is faint, with its
     moving average over a fiftieth of the run on top. Axes leave out the most extreme hundredth of the values, so that
@@ -83,24 +90,32 @@ def draw_curves(log: Sequence[Mapping[str, Any]], title: str, *, probability: bo
     """
     from PIL import Image, ImageDraw
 
-    size = (_WIDTH * _FINE, (2 * (_PANEL_HEIGHT + _TOP + _BOTTOM) + 30) * _FINE)
+    judged = [line for line in log if "fid" in line]
+    count = 3 if judged else 2
+    size = (_WIDTH * _FINE, (count * (_PANEL_HEIGHT + _TOP + _BOTTOM) + 30) * _FINE)
     picture = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(picture)
     _text(draw, (_LEFT, 10), title, 16, _INK)
-    steps = np.array([line["step"] for line in log], float)
-    panels = (
-        ("loss", None, (("D", "loss_d", _BLUE), ("G", "loss_g", _ORANGE))),
+    panels: list[_Panel] = [
+        (log, "loss", None, (("D", "loss_d", _BLUE), ("G", "loss_g", _ORANGE))),
         (
+            log,
             "probability of being real, says D" if probability else "score by D",
             (0.0, 1.0) if probability else None,
             (("D(x), real images", "d_real", _BLUE), ("D(G(z)), generated", "d_fake", _ORANGE)),
         ),
-    )
-    for i, (label, ends, curves) in enumerate(panels):
+    ]
+    if judged:
+        best = min(judged, key=lambda line: line["fid"])
+        name = f"lowest {best['fid']:.1f} at step {best['step']:,}"
+        panels.append((judged, "Frechet distance (FID)", None, ((name, "fid", _BLUE),)))
+    span = (float(log[0]["step"]), float(log[-1]["step"])) if log else (0.0, 1.0)
+    for i, (lines, label, ends, curves) in enumerate(panels):
         top = 30 + _TOP + i * (_PANEL_HEIGHT + _TOP + _BOTTOM)
-        named = [(name, np.array([line[key] for line in log], float), colour) for name, key, colour in curves]
+        steps = np.array([line["step"] for line in lines], float)
+        named = [(name, np.array([line[key] for line in lines], float), colour) for name, key, colour in curves]
         values = np.concatenate([series for _, series, _ in named])
-        _panel(draw, top, label, steps, ends or _range(values), named)
+        _panel(draw, top, label, span, steps, ends or _range(values), named)
     return np.asarray(picture.resize((size[0] // _FINE, size[1] // _FINE), Image.Resampling.LANCZOS))
 
 
@@ -108,15 +123,15 @@ def _panel(
     draw: Any,
     top: int,
     label: str,
+    span: tuple[float, float],
     steps: np.ndarray,
     ends: tuple[float, float],
     curves: list[tuple[str, np.ndarray, tuple[int, int, int]]],
 ) -> None:
-    """Draw one pair of axes with its curves and legend."""
+    """Draw one pair of axes, the horizontal one over ``span``, with curves over ``steps`` and a legend."""
     left, right, bottom = _LEFT, _WIDTH - _RIGHT, top + _PANEL_HEIGHT
     low, high = ends
-    first, last = (float(steps[0]), float(steps[-1])) if len(steps) else (0.0, 1.0)
-    last = max(last, first + 1)
+    first, last = span[0], max(span[1], span[0] + 1)
 
     def place(x: Any, y: Any) -> tuple[Any, Any]:
         inside = np.clip((y - low) / (high - low), 0, 1)

@@ -61,3 +61,24 @@ def test_wrong_numbers_are_refused_before_anything_is_trained(
     assert "n=50 images are too few: the metrics need at least 200" in failing(1, "evaluate", run, "--n", 50)
     assert "there are only 600 real images to compare with" in failing(1, "evaluate", run, "--n", 5000)
     assert not cache.exists()
+
+
+def test_evaluations_during_training(labelled: Path, tmp_path: Path, scratchgan) -> None:
+    run = tmp_path / "run"
+    settings = ("--eval-every", 4, "--set", "eval_images=300")
+    result = scratchgan("train", "--data", labelled, "--out", run, *TINY, *settings)
+    assert result.code == 0, result.err
+    assert result.err.count("  FID ") == 2  # at step 4, and at the last
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    judged = {line["step"]: line["fid"] for line in log if "fid" in line}
+    assert list(judged) == [4, 6]
+    done = scratchgan("sample", run, "--checkpoint", "best", "--out", tmp_path / "best.png")
+    assert f"images from step {min(judged, key=judged.__getitem__)}" in done.out
+    assert scratchgan("train", "--resume", run, "--steps", 8).code == 0
+    assert scratchgan("evaluate", run, "--n", 300, "--checkpoint", "best").code == 0
+
+
+def test_a_run_that_can_not_be_evaluated_does_not_start(data: Path, tmp_path: Path, failing) -> None:
+    message = failing(1, "train", "--data", data, "--out", tmp_path / "run", *TINY, "--quiet", "--eval-every", 4)
+    assert "has no labels, so there is no evaluator for it" in message
+    assert not (tmp_path / "run").exists()

@@ -198,7 +198,7 @@ def minimise(
             order = np.concatenate([order, rng.permutation(count)])
         indices, order = order[:batch], order[batch:]
         adam.lr = lr * (1 - step / steps)
-        adam.step(grad(loss(indices), parameters))
+        adam.step(grad(loss(indices), parameters, retain_graph=False))
         if on_progress is not None:
             on_progress(what, step + 1, steps)
     network.eval()
