@@ -1,16 +1,58 @@
-"""Validation shared by every public kernel: what is wrong is said here, before any memory is touched."""
+"""Validation and dispatch shared by every public kernel: what is wrong is said here, before any memory is touched.
+
+Arrays are NumPy's, and then a Numba kernel runs, or CuPy's, and then a CUDA kernel of the same name and arguments.
+"""
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 from typing import Any
 
 import numpy as np
 
-from .memory import empty
+from . import memory
+from .launch import current_runner, is_gpu_array
 
 Pair = tuple[int, int]
+
+
+def namespace(array: Any) -> Any:
+    """Return the module whose ``empty`` and other functions make arrays where ``array`` is: NumPy or CuPy."""
+    return current_runner().namespace() if is_gpu_array(array) else np
+
+
+def empty(shape: tuple[int, ...], like: Any) -> Any:
+    """Return a new array of ``like``'s dtype where ``like`` is; what it holds is undefined."""
+    if is_gpu_array(like):
+        return current_runner().namespace().empty(shape, like.dtype)
+    return memory.empty(shape, like.dtype)
+
+
+def kernels_for(family: str, array: Any) -> Any:
+    """Return the module with a family's kernels for ``array``: its ``gpu`` or its ``cpu``. ``family`` is __package__."""
+    return importlib.import_module(f"{family}.{'gpu' if is_gpu_array(array) else 'cpu'}")
+
+
+def run(family: str, name: str, elements: int, array: Any, *arguments: Any) -> Any:
+    """Call the kernel ``name`` of a family with ``array`` and ``arguments``, on the GPU if that is where they are.
+
+    On the CPU, a kernel of few ``elements`` runs on one thread.
+    """
+    function = getattr(kernels_for(family, array), name)
+    if is_gpu_array(array):
+        return function(array, *arguments)
+    from .jit import launch
+
+    return launch(function, elements, array, *arguments)
+
+
+def place(array: Any) -> str:
+    """Say where an array is, for messages."""
+    if is_gpu_array(array):
+        return f"a GPU array on cuda:{array.device.id}" if hasattr(array, "device") else "a GPU array"
+    return "a NumPy array on the CPU" if isinstance(array, np.ndarray) else f"{type(array).__module__}.{type(array).__name__}"
 
 
 def pair(operator: str, name: str, value: int | tuple[int, int] | list[int], minimum: int) -> Pair:
@@ -26,32 +68,43 @@ def pair(operator: str, name: str, value: int | tuple[int, int] | list[int], min
     return int(values[0]), int(values[1])
 
 
-def arrays(operator: str, **named: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the arrays in C order and ready for a Numba kernel, in the order given.
+def arrays(operator: str, **named: Any) -> tuple[Any, ...]:
+    """Return the arrays in C order and ready for a kernel, in the order given.
 
-    All must be NumPy arrays of one floating dtype, float32 or float64; TypeError names the one that is not.
+    All must be NumPy arrays, or all CuPy arrays, of one floating dtype, float32 or float64; TypeError names the one
+    that is not.
     """
-    dtype: np.dtype[Any] | None = None
     first = ""
-    prepared = []
+    prepared: list[Any] = []
     for name, array in named.items():
-        if not isinstance(array, np.ndarray):
-            raise TypeError(
-                f"{operator}: {name} must be a NumPy array, got {type(array).__module__}.{type(array).__name__}"
-            )
+        on_gpu = is_gpu_array(array)
+        if not on_gpu and not isinstance(array, np.ndarray):
+            raise TypeError(f"{operator}: {name} must be a NumPy or CuPy array, got {place(array)}")
         if array.dtype != np.float32 and array.dtype != np.float64:
             raise TypeError(
                 f"{operator}: {name} must be float32 or float64, got {array.dtype}; convert it with .astype"
             )
-        if dtype is None:
-            dtype, first = array.dtype, name
-        elif array.dtype != dtype:
+        if not prepared:
+            first = name
+        elif on_gpu != is_gpu_array(named[first]):
             raise TypeError(
-                f"{operator}: {name} is {array.dtype} but {first} is {dtype}; "
+                f"{operator}: {name} is {place(array)} but {first} is {place(named[first])}; move one of them: "
+                "Tensor.to and Module.to take a device, cupy.asarray and .get() copy arrays"
+            )
+        elif array.dtype != prepared[0].dtype:
+            raise TypeError(
+                f"{operator}: {name} is {array.dtype} but {first} is {prepared[0].dtype}; "
                 "nothing is promoted silently, convert one with .astype"
             )
-        prepared.append(writable_alias(np.ascontiguousarray(array) if array.ndim else array))
+        prepared.append(in_c_order(array))
     return tuple(prepared)
+
+
+def in_c_order(array: Any) -> Any:
+    """Return an array in C order, and of a type that Numba has compiled its kernels for; a copy only if it must be."""
+    if array.ndim and not array.flags.c_contiguous:
+        array = namespace(array).ascontiguousarray(array)
+    return writable_alias(array) if isinstance(array, np.ndarray) else array
 
 
 def dimensions(operator: str, name: str, array: np.ndarray, layout: str) -> None:
@@ -69,17 +122,23 @@ def output(operator: str, out: np.ndarray | None, shape: tuple[int, ...], inputs
     input: a kernel reads its inputs after it has begun to write.
     """
     dtype = inputs[0].dtype
+    xp = namespace(inputs[0])
     if out is None:
-        return empty(shape, dtype)
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"{operator}: out must be a NumPy array, got {type(out).__name__}")
+        return empty(shape, inputs[0])
+    if is_gpu_array(out) != is_gpu_array(inputs[0]) or not isinstance(out, xp.ndarray):
+        raise TypeError(f"{operator}: out must be {place(inputs[0])}, as the inputs are, got {place(out)}")
     if out.shape != shape or out.dtype != dtype:
         raise ValueError(f"{operator}: out must be {dtype} {shape}, got {out.dtype} {out.shape}")
-    if not out.flags.c_contiguous or not out.flags.writeable:
+    if not out.flags.c_contiguous or not writable(out):
         raise ValueError(f"{operator}: out must be writable and in C order")
-    if any(np.may_share_memory(out, array) for array in inputs):
+    if any(xp.may_share_memory(out, array) for array in inputs):
         raise ValueError(f"{operator}: out shares memory with an input; give it memory of its own")
     return out
+
+
+def writable(array: Any) -> bool:
+    """Whether an array can be written to; CuPy has no read-only arrays."""
+    return not isinstance(array, np.ndarray) or array.flags.writeable
 
 
 def in_place(operator: str, **named: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -93,10 +152,10 @@ def in_place(operator: str, **named: np.ndarray) -> tuple[np.ndarray, ...]:
     for name, array in named.items():
         if array.shape != leader.shape:
             raise ValueError(f"{operator}: {name}.shape={array.shape} but {first}.shape={leader.shape}")
-        if not array.flags.c_contiguous or not array.flags.writeable:
+        if not array.flags.c_contiguous or not writable(array):
             raise ValueError(f"{operator}: {name} is changed in place, so it must be writable and in C order")
     for (name, array), (other, second) in itertools.combinations(named.items(), 2):
-        if np.may_share_memory(array, second):
+        if namespace(array).may_share_memory(array, second):
             raise ValueError(f"{operator}: {name} and {other} share memory; each needs its own")
     return tuple(named.values())
 

@@ -13,7 +13,6 @@ import platform
 import re
 import shutil
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -30,6 +29,8 @@ import numpy as np
 from llvmlite import binding as llvm
 from numba.core import event, sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
+
+from .cache import cache_root, warn_uncached
 
 config: Any = numba.core.config  # its attributes are made at run time
 
@@ -66,26 +67,7 @@ def cache_folder() -> Path:
     forced_unit = os.environ.get("SCRATCHGAN_SIMD", "")  # simd.py builds other machine code for it
     for version in (sys.version, numba.__version__, llvmlite.__version__, np.__version__, processor, forced_unit):
         digest.update(f"{version}\0".encode())
-    root = os.environ.get("SCRATCHGAN_CACHE_DIR") or Path(
-        os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "scratchgan"
-    )
-    return Path(root) / "kernels" / digest.hexdigest()[:16]
-
-
-_warned = False
-
-
-def _warn_uncached(error: OSError | RuntimeError) -> None:
-    """Say once that compiled kernels cannot be kept; training goes on without a cache."""
-    global _warned
-    if not _warned:
-        _warned = True
-        warnings.warn(
-            f"compiled kernels cannot be kept ({error}), so the next start compiles them again; "
-            "set SCRATCHGAN_CACHE_DIR to a folder that can be written",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+    return cache_root() / "kernels" / digest.hexdigest()[:16]
 
 
 def _usable_cache() -> Path | None:
@@ -98,7 +80,7 @@ def _usable_cache() -> Path | None:
         probe.unlink()
         os.utime(folder)
     except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home folder
-        _warn_uncached(error)
+        warn_uncached(error)
         return None
     _prune(folder)
     return folder
@@ -166,7 +148,7 @@ class _KernelCache(FunctionCache):
         try:
             super().save_overload(sig, data)
         except OSError as error:
-            _warn_uncached(error)
+            warn_uncached(error)
 
 
 @overload

@@ -29,7 +29,7 @@ def test_arrays_come_back_in_c_order_and_writable() -> None:
 
 
 def test_arrays_of_the_wrong_kind() -> None:
-    with pytest.raises(TypeError, match=r"f: w must be a NumPy array, got builtins.list"):
+    with pytest.raises(TypeError, match=r"f: w must be a NumPy or CuPy array, got builtins.list"):
         arguments.arrays("f", x=X, w=[1.0])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"f: w must be float32 or float64, got int64; convert it with .astype"):
         arguments.arrays("f", w=np.zeros(2, np.int64))
@@ -53,7 +53,7 @@ def test_output() -> None:
     for wrong in (np.zeros((2, 4), np.float32), np.zeros((4, 2))):
         with pytest.raises(ValueError, match=r"f: out must be float32 \(4, 2\), got"):
             arguments.output("f", wrong, (4, 2), (X,))
-    with pytest.raises(TypeError, match="f: out must be a NumPy array, got list"):
+    with pytest.raises(TypeError, match="f: out must be a NumPy array on the CPU, as the inputs are, got builtins.list"):
         arguments.output("f", [], (4, 2), (X,))  # type: ignore[arg-type]
     frozen = given.copy()
     frozen.setflags(write=False)

@@ -17,6 +17,7 @@ import pytest
 from numba.core.caching import IndexDataCacheFile
 
 from scratchgan import kernels
+from scratchgan.kernels import cache as kernel_cache
 from scratchgan.kernels import jit
 
 
@@ -49,7 +50,7 @@ def doubled(function: Callable[[np.ndarray], None], dtype: type = np.float32) ->
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Kernels made in this test keep their code in an empty folder, and a warning has not been given."""
     monkeypatch.setattr(jit, "_CACHE", tmp_path)
-    monkeypatch.setattr(jit, "_warned", False)
+    monkeypatch.setattr(kernel_cache, "_warned", False)
     return tmp_path
 
 
@@ -121,7 +122,7 @@ def test_a_cache_that_cannot_be_written_warns_once(tmp_path: Path, monkeypatch: 
     occupied = tmp_path / "file"
     occupied.touch()
     monkeypatch.setenv("SCRATCHGAN_CACHE_DIR", str(occupied))
-    monkeypatch.setattr(jit, "_warned", False)
+    monkeypatch.setattr(kernel_cache, "_warned", False)
     with pytest.warns(RuntimeWarning, match="compiled kernels cannot be kept .*SCRATCHGAN_CACHE_DIR"):
         assert jit._usable_cache() is None
     with warnings.catch_warnings():
