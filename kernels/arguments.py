@@ -31,7 +31,7 @@ def empty(shape: tuple[int, ...], like: Any) -> Any:
 
 
 def kernels_for(family: str, array: Any) -> Any:
-    """Return the module with a family's kernels for ``array``: its ``gpu`` or its ``cpu``. ``family`` is __package__."""
+    """Return the module with a family's kernels for ``array``, its ``gpu`` or ``cpu``; ``family`` is __package__."""
     return importlib.import_module(f"{family}.{'gpu' if is_gpu_array(array) else 'cpu'}")
 
 
@@ -52,7 +52,11 @@ def place(array: Any) -> str:
     """Say where an array is, for messages."""
     if is_gpu_array(array):
         return f"a GPU array on cuda:{array.device.id}" if hasattr(array, "device") else "a GPU array"
-    return "a NumPy array on the CPU" if isinstance(array, np.ndarray) else f"{type(array).__module__}.{type(array).__name__}"
+    return (
+        "a NumPy array on the CPU"
+        if isinstance(array, np.ndarray)
+        else f"{type(array).__module__}.{type(array).__name__}"
+    )
 
 
 def pair(operator: str, name: str, value: int | tuple[int, int] | list[int], minimum: int) -> Pair:

@@ -232,7 +232,11 @@ class Kernel:
             raise TypeError(f"{self!r} takes {len(parameters)} arguments ({names}), got {len(arguments)}")
         runner = current_runner()
         dtype = next(
-            (a.dtype for p, a in zip(parameters, arguments, strict=True) if p.pointer and p.type == "T" and a is not None),
+            (
+                a.dtype
+                for p, a in zip(parameters, arguments, strict=True)
+                if p.pointer and p.type == "T" and a is not None
+            ),
             self.types[0],
         )
         prepared = [
@@ -252,7 +256,9 @@ class Kernel:
         if array.dtype != wanted:
             raise TypeError(f"{self!r}: {parameter.name} must be {wanted}, got {array.dtype} {array.shape}")
         if not array.flags.c_contiguous:
-            raise ValueError(f"{self!r}: {parameter.name} {array.shape} must be in C order, its strides are {array.strides}")
+            raise ValueError(
+                f"{self!r}: {parameter.name} {array.shape} must be in C order, its strides are {array.strides}"
+            )
         runner.check_device(repr(self), parameter.name, array)
         return array
 
@@ -261,7 +267,9 @@ class Kernel:
         if issubclass(wanted, np.integer):
             limits = np.iinfo(wanted)
             if not isinstance(value, (int, np.integer)) or not limits.min <= value <= limits.max:
-                raise ValueError(f"{self!r}: {parameter.name} must be an integer that fits {parameter.type}, got {value!r}")
+                raise ValueError(
+                    f"{self!r}: {parameter.name} must be an integer that fits {parameter.type}, got {value!r}"
+                )
         return wanted(value)
 
     def _check_sizes(self, grid: Sequence[int], block: Sequence[int]) -> None:
@@ -341,8 +349,8 @@ class _CuPy:
         current = self.cupy.cuda.runtime.getDevice()
         if array.device.id != current:
             raise ValueError(
-                f"{kernel}: {name} is on cuda:{array.device.id}, but the current device is cuda:{current}; move it with "
-                f".to('cuda:{current}'), or work inside `with cupy.cuda.Device({array.device.id}):`"
+                f"{kernel}: {name} is on cuda:{array.device.id}, but the current device is cuda:{current}; move it "
+                f"with .to('cuda:{current}'), or work inside `with cupy.cuda.Device({array.device.id}):`"
             )
 
     def run(

@@ -36,7 +36,8 @@ from scratchgan.kernels.cache import cache_root
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
 _FLAGS = [
-    "-std=c++17", "-O1", "-gdwarf-4", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing", "-Wno-attributes",
+    "-std=c++17", "-O1", "-gdwarf-4", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing",
+    "-Wno-attributes",
 ]  # fmt: skip
 _ALIGNMENT = 16  # of the widest vector that a kernel loads
 
@@ -53,7 +54,7 @@ class Fault(AssertionError):
 
 
 class _Report(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012 (ctypes reads it)
+    _fields_ = [
         ("kind", ctypes.c_int),
         ("line", ctypes.c_int),
         ("file", ctypes.c_char * 256),
@@ -244,9 +245,9 @@ class Emulator:
                         )
                         raise Fault(
                             "order",
-                            f"{what}: {int(found.sum())} values of {buffer.name} {buffer.array.shape} differ, from element "
-                            f"{int(found.argmax())}, between blocks and threads in order and {_ORDERS[order]}: a race, "
-                            "or a barrier is missing",
+                            f"{what}: {int(found.sum())} values of {buffer.name} {buffer.array.shape} differ, from "
+                            f"element {int(found.argmax())}, between blocks and threads in order and "
+                            f"{_ORDERS[order]}: a race, or a barrier is missing",
                         )
             finally:
                 for buffer in buffers.values():
