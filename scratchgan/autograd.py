@@ -45,6 +45,9 @@ _PACKAGE = os.path.dirname(__file__) + os.sep
 # Where a gradient flows to: a Node and which of its outputs, or a leaf Tensor and 0.
 Edge: TypeAlias = "tuple[Node | Tensor, int]"
 
+# What a Node has of an input or an output: the array if backward reads it, else its shape and dtype.
+Kept: TypeAlias = "Array | tuple[tuple[int, ...], Any]"
+
 
 class AutogradError(RuntimeError):
     """The graph cannot be differentiated as asked; the message names the Function and the user's line."""
@@ -89,15 +92,33 @@ class Function:
                 x = as_tensor(x)
             tensors.append(x)
             arrays.append(x.data)
-            tracked = tracked or x.requires_grad
-        tracked = tracked and _recording.get()
+            if x.requires_grad:
+                tracked = True
         result = self.forward(*arrays)
+        if tracked:
+            tracked = _recording.get()
         if type(result) is tuple:
             outputs = tuple([frozen(y, arrays) for y in result])
             node = Node(self, tensors, outputs, several=True) if tracked else None
             return tuple([Tensor._made_by(node, i, y) for i, y in enumerate(outputs)])
         y = frozen(result, arrays)
         return Tensor._made_by(Node(self, tensors, (y,)) if tracked else None, 0, y)
+
+
+def _kind(kept: Kept) -> tuple[tuple[int, ...], Any]:
+    """Return shape and dtype."""
+    return kept if isinstance(kept, tuple) else (kept.shape, kept.dtype)
+
+
+class _Files(dict[str, bool]):
+    """Whether a source file is this package's; looked up for every Node."""
+
+    def __missing__(self, file: str) -> bool:
+        self[file] = file.startswith(_PACKAGE)
+        return self[file]
+
+
+_is_ours = _Files()
 
 
 class Node:
@@ -112,7 +133,6 @@ class Node:
         "hooks",
         "inputs",
         "instruction",
-        "kinds",
         "order",
         "outputs",
         "several",
@@ -123,22 +143,27 @@ class Node:
         self.order = next(_clock)
         self.several = several
         self.hooks: list[tuple[int, Callable[[Tensor], Tensor | None]]] | None = None
-        self.edges: list[Edge | None] = []  # where each input came from; None for a constant
-        self.kinds: list[tuple[tuple[int, ...], Any]] = []  # shape and dtype of each input
-        self.inputs: list[Array | None] | None = []  # the arrays that backward reads; None once they were freed
-        self.fingerprints: list[int | None] = []
+        self.fingerprints: dict[int, int | bytes] | None = None  # of the kept inputs that someone may still write to
+        edges: list[Edge | None] = []
+        inputs: list[Kept] = []
         keep = function.saves_inputs
         for i, t in enumerate(tensors):
-            array = t.data
-            self.edges.append((t._node, t._index) if t._node is not None else (t, 0) if t.requires_grad else None)
-            self.kinds.append((array.shape, array.dtype))
-            kept = array if keep is True or (keep and keep[i]) else None
-            self.inputs.append(kept)
-            self.fingerprints.append(None if kept is None else fingerprint(kept))
-        # A kept output is an array; for one that is not kept, its shape and dtype are enough.
-        self.outputs = outputs if function.saves_output else tuple([(y.shape, y.dtype) for y in outputs])
+            array, source = t.data, t._node
+            edges.append((source, t._index) if source is not None else (t, 0) if t.requires_grad else None)
+            if keep is True or (keep and keep[i]):
+                inputs.append(array)
+                mark = fingerprint(array)
+                if mark is not None:
+                    self.fingerprints = {**(self.fingerprints or {}), i: mark}
+            else:
+                inputs.append((array.shape, array.dtype))
+        self.edges = edges  # where each input came from; None for a constant
+        self.inputs: list[Kept] | None = inputs  # None once they were freed
+        self.outputs: tuple[Kept, ...] = (
+            outputs if function.saves_output else tuple([(y.shape, y.dtype) for y in outputs])
+        )
         frame = sys._getframe(2)
-        while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        while _is_ours[frame.f_code.co_filename] and frame.f_back is not None:
             frame = frame.f_back
         self.code: CodeType = frame.f_code
         self.instruction: int = frame.f_lasti
@@ -160,13 +185,11 @@ class Node:
     def free(self) -> None:
         """Forget the saved arrays; the shapes of the outputs, and the way to older Nodes, stay."""
         self.inputs = None
-        self.outputs = tuple([y if isinstance(y, tuple) else (y.shape, y.dtype) for y in self.outputs])
+        self.outputs = tuple(map(_kind, self.outputs))
 
     def zeros(self, index: int) -> Tensor:
         """A zero gradient for output ``index``, for a Function of several outputs of which only some were used."""
-        kept = self.outputs[index]
-        shape, dtype = kept if isinstance(kept, tuple) else (kept.shape, kept.dtype)
-        return Tensor(np.zeros(shape, dtype))
+        return Tensor(np.zeros(*_kind(self.outputs[index])))
 
     def saved(self, live: bool) -> tuple[Any, list[Tensor | None]]:
         """Return the saved output(s) and inputs as Tensors: part of the graph if ``live``, else constants."""
@@ -176,11 +199,12 @@ class Node:
                 "retain_graph=False; leave that out to use the graph again"
             )
         xs: list[Tensor | None] = []
-        for i, (array, edge) in enumerate(zip(self.inputs, self.edges, strict=True)):
-            if array is None:
+        for i, array in enumerate(self.inputs):
+            if isinstance(array, tuple):
                 xs.append(None)
                 continue
-            if self.fingerprints[i] is not None and self.fingerprints[i] != fingerprint(array):
+            edge = self.edges[i]
+            if self.fingerprints is not None and self.fingerprints.get(i) != fingerprint(array):
                 raise AutogradError(
                     f"{self.name}, applied at {self.where}, saved its input {i} {array.shape} for the gradient, and "
                     "the array was changed in place since: compute the gradient before that, or change a copy"
@@ -210,13 +234,17 @@ class Node:
         except Exception as error:
             error.add_note(f"in the gradient of {self.name}, applied at {self.where}")
             raise
-        gxs = result if isinstance(result, tuple) else (result,)
+        gxs = result if type(result) is tuple else (result,)
         if len(gxs) != len(xs):
             raise AutogradError(
                 f"{self.name}.backward returned {len(gxs)} gradients for {len(xs)} inputs (applied at {self.where})"
             )
-        for i, (need, gx, kind) in enumerate(zip(needs, gxs, self.kinds, strict=True)):
-            if need and gx is not None and (not isinstance(gx, Tensor) or (gx.data.shape, gx.data.dtype) != kind):
+        for i, gx in enumerate(gxs):
+            if gx is None or not needs[i]:
+                continue
+            assert self.inputs is not None
+            kind = _kind(self.inputs[i])
+            if not isinstance(gx, Tensor) or _kind(gx.data) != kind:
                 got = f"{gx.dtype} {gx.shape}" if isinstance(gx, Tensor) else f"a {type(gx).__name__}"
                 raise AutogradError(
                     f"{self.name}.backward must return a Tensor {kind[1]} {kind[0]} for input {i}, "
@@ -319,13 +347,13 @@ def _cotangents(caller: str, outputs: list[Tensor], given: Any) -> list[Tensor]:
 def _ancestors(outputs: list[Tensor]) -> list[Node]:
     """Return every Node that ``outputs`` depend on, oldest first."""
     stack = [t._node for t in outputs if t._node is not None]
-    seen = {id(node): node for node in stack}
+    seen = {node.order: node for node in stack}
     while stack:
         for edge in stack.pop().edges:
-            if edge is not None and isinstance(edge[0], Node) and id(edge[0]) not in seen:
-                seen[id(edge[0])] = edge[0]
+            if edge is not None and isinstance(edge[0], Node) and edge[0].order not in seen:
+                seen[edge[0].order] = edge[0]
                 stack.append(edge[0])
-    return sorted(seen.values(), key=lambda node: node.order)
+    return [seen[order] for order in sorted(seen)]
 
 
 def _sweep(
@@ -336,17 +364,21 @@ def _sweep(
     retain_graph: bool = True,
 ) -> list[Tensor | None]:
     """Walk the graph once, newest Node first, and return the gradient that reached each target."""
-    nodes = _ancestors(outputs)
-    wanted = {(id(vertex), index): None for vertex, index in filter(None, map(_edge, targets))}
+    wanted = {(id(edge[0]), edge[1]) for edge in map(_edge, targets) if edge is not None}
 
     # Oldest first: a Node is useful if a target lies behind it. The rest of the graph is not visited.
-    useful = {vertex for vertex, _ in wanted}
-    for node in nodes:
-        if any([edge is not None and id(edge[0]) in useful for edge in node.edges]):
+    asked = {vertex for vertex, _ in wanted}
+    useful = set(asked)
+    visits: list[tuple[Node, tuple[bool, ...]]] = []  # and which of its inputs need a gradient
+    for node in _ancestors(outputs):
+        needs = tuple([edge is not None and id(edge[0]) in useful for edge in node.edges])
+        if True in needs:
             useful.add(id(node))
+        if id(node) in useful:
+            visits.append((node, needs))
 
     arrived: dict[tuple[int, int], Tensor] = {}  # the sum, so far, of what flows into each output or leaf
-    result: dict[tuple[int, int], Tensor | None] = dict(wanted)
+    result: dict[tuple[int, int], Tensor | None] = dict.fromkeys(wanted)
 
     def send(edge: Edge | None, g: Tensor) -> None:
         assert edge is not None
@@ -357,24 +389,29 @@ def _sweep(
         elif create_graph:
             arrived[key] = before + g
         else:  # the same sum, without the ceremony of an operator
-            arrived[key] = Tensor._made_by(None, 0, frozen(before.data + g.data, []))
+            arrived[key] = Tensor._made_by(None, 0, frozen(before.data + g.data, ()))
 
     with recording(create_graph):
         for y, gy in zip(outputs, cotangents, strict=True):
             send(_edge(y), gy)
-        for node in reversed(nodes):
-            if id(node) not in useful:
-                continue
-            gys = [arrived.pop((id(node), i), None) for i in range(len(node.outputs))]
-            if all([g is None for g in gys]):
-                continue
-            for i, hook in node.hooks or ():
-                gys[i] = _hooked(hook, gys[i])
-            for i, g in enumerate(gys):
-                if (id(node), i) in wanted:
-                    result[id(node), i] = g
-            needs = tuple([edge is not None and id(edge[0]) in useful for edge in node.edges])
-            if any(needs):
+        while visits:
+            node, needs = visits.pop()
+            if node.several:
+                gys = [arrived.pop((id(node), i), None) for i in range(len(node.outputs))]
+                if all([g is None for g in gys]):
+                    continue
+            else:
+                gys = [arrived.pop((id(node), 0), None)]
+                if gys[0] is None:
+                    continue
+            if node.hooks is not None:
+                for i, hook in node.hooks:
+                    gys[i] = _hooked(hook, gys[i])
+            if id(node) in asked:
+                for i, g in enumerate(gys):
+                    if (id(node), i) in wanted:
+                        result[id(node), i] = g
+            if True in needs:
                 for edge, need, gx in zip(node.edges, needs, node.backward(needs, gys, create_graph), strict=True):
                     if need and gx is not None:
                         send(edge, gx)

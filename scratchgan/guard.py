@@ -8,6 +8,7 @@ A leaf's array is its maker's, who may write to it: it gets a checksum when it i
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from .device import Array
 
 
-def frozen(y: Any, inputs: list[Array]) -> Array:
+def frozen(y: Any, inputs: Sequence[Array]) -> Array:
     """Return an operator's result as a read-only array. ``inputs`` are the arrays it was computed from."""
     if type(y) is np.ndarray:
         for x in inputs:
@@ -25,18 +26,20 @@ def frozen(y: Any, inputs: list[Array]) -> Array:
         y = np.asarray(y)  # NumPy's functions return scalars for 0-d results
     else:
         return y  # a CuPy array cannot be made read-only
-    y.flags.writeable = False
+    y.setflags(write=False)
     return y
 
 
-def fingerprint(array: Array) -> int | None:
+def fingerprint(array: Array) -> int | bytes | None:
     """Return a checksum of an array that someone may still write to, None for one that cannot change.
+
+    A few bytes are their own checksum.
 
     A read-only view of a writable array can change, so what counts is the array that owns the memory.
     """
     owner = array
     while type(owner) is np.ndarray:
         if owner.flags.writeable:
-            return zlib.crc32(np.ascontiguousarray(array).data)
+            return array.tobytes() if array.nbytes <= 64 else zlib.crc32(np.ascontiguousarray(array).data)
         owner = owner.base
     return None

@@ -19,6 +19,7 @@ from .device import Array, device_of, namespace, to_device
 if TYPE_CHECKING:
     from .autograd import Node
 
+_new = object.__new__
 ops: Any = None  # scratchgan.ops puts itself here when it is imported, so that imports only point down
 
 
@@ -54,10 +55,10 @@ class Tensor:
         self._index = 0
         self._hooks: list[Callable[[Tensor], Tensor | None]] | None = None
 
-    @classmethod
-    def _made_by(cls, node: Node | None, index: int, data: Array) -> Tensor:
+    @staticmethod
+    def _made_by(node: Node | None, index: int, data: Array) -> Tensor:
         """Wrap output ``index`` of ``node``, or a constant if there is no node; the fast way, without checks."""
-        self = Tensor.__new__(Tensor)
+        self = _new(Tensor)
         self.data = data
         self.requires_grad = node is not None
         self._grad = None

@@ -55,7 +55,10 @@ class Add(Function):
         return a + b
 
     def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, a: None, b: None) -> Any:
-        return tuple(sum_to(gy, shape) if need else None for need, shape in zip(needs, self.shapes, strict=True))
+        return (
+            sum_to(gy, self.shapes[0]) if needs[0] else None,
+            sum_to(gy, self.shapes[1]) if needs[1] else None,
+        )
 
 
 class Subtract(Function):
@@ -192,7 +195,22 @@ class Tanh(Function):
         return namespace(x).tanh(x)
 
     def backward(self, needs: tuple[bool, ...], gy: Tensor, y: Tensor, x: None) -> Any:
-        return gy * (1.0 - y * y)
+        return TanhGrad()(gy, y)
+
+
+class TanhGrad(Function):
+    """gy * (1 - y**2), y being the tanh."""
+
+    saves_output = False
+
+    def forward(self, gy: Array, y: Array) -> Array:
+        return gy * (1 - y * y)
+
+    def backward(self, needs: tuple[bool, ...], ggx: Tensor, _: None, gy: Tensor, y: Tensor) -> Any:
+        return (
+            TanhGrad()(ggx, y) if needs[0] else None,
+            ggx * gy * y * -2.0 if needs[1] else None,
+        )
 
 
 class Sigmoid(Function):

@@ -203,8 +203,7 @@ def broadcast_to(x: Any, shape: tuple[int, ...]) -> Tensor:
 
 def sum_to(x: Any, shape: tuple[int, ...]) -> Tensor:
     """x summed down to ``shape``, which could be broadcast to x's: the gradient of broadcasting."""
-    x = as_tensor(x)
-    return x if x.data.shape == shape else SumTo(tuple(shape))(x)
+    return x if isinstance(x, Tensor) and x.data.shape == shape else SumTo(tuple(shape))(x)
 
 
 def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
