@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-COMMANDS = ("train", "sample", "interpolate", "evaluate", "gradcheck", "doctor")
+COMMANDS = ("train", "sample", "interpolate", "evaluate", "data", "gradcheck", "doctor")
 
 _DESCRIPTION = """\
 Train generative adversarial networks from scratch. The gradients, the kernels, the networks and the training loop
@@ -33,6 +33,7 @@ examples:
   scratchgan sample runs/toyfaces --n 64 --out grid.png
   scratchgan interpolate runs/toyfaces --out walk.gif
   scratchgan evaluate runs/toyfaces         how good are its faces?
+  scratchgan data toyfaces --out sheet.png  look at a data set
   scratchgan doctor                         what is installed, and does it work?
 
 `scratchgan COMMAND --help` explains a command."""

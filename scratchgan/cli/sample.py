@@ -4,15 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import io
-import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .arguments import add_generator_arguments, file_of, load_generator, whole
-
-if TYPE_CHECKING:
-    import numpy as np
 
 SUMMARY = "draw images with a trained generator"
 EXAMPLES = """\
@@ -37,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..train.pictures import image_grid, provenance, save_png
+    from ..train.pictures import image_grid, provenance, save_npz, save_png
 
     loaded = load_generator(arguments)
     images = loaded.sample(arguments.n, arguments.seed, arguments.truncation)
@@ -47,18 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
     if out.suffix.lower() == ".png":
         save_png(out, image_grid(images, arguments.columns), text)
     else:
-        _save_npz(out, images, text["Source"])
+        save_npz(out, {"images": images}, text["Source"])
     print(f"{out}: {len(images)} images from step {loaded.step:,}")
     return 0
-
-
-def _save_npz(path: Path, images: np.ndarray, comment: str) -> None:
-    import numpy as np
-
-    from ..train.atomic import write_atomically
-
-    stream = io.BytesIO()
-    np.savez_compressed(stream, images=images)
-    with zipfile.ZipFile(stream, "a") as archive:
-        archive.comment = comment.encode()
-    write_atomically(path, stream.getvalue())

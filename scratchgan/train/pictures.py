@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,15 @@ def save_png(path: Path, pixels: np.ndarray, text: Mapping[str, str]) -> None:
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     stream = io.BytesIO()
     picture.save(stream, "PNG", pnginfo=chunks)
+    write_atomically(path, stream.getvalue())
+
+
+def save_npz(path: Path, arrays: Mapping[str, np.ndarray], comment: str) -> None:
+    """Write arrays by name as a compressed .npz with ``comment`` as the archive's, atomically. Raises OSError."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # its stub takes the names for its own options
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.comment = comment.encode()
     write_atomically(path, stream.getvalue())
 
 

@@ -188,7 +188,7 @@ def _check(factor: Factor, value: ArrayLike) -> NDArray[Any]:
 def _category(factor: Factor, name: object) -> int:
     if name not in factor.categories:
         raise DataError(
-            f"toyfaces: factor {factor.name!r} is {name!r} but its values are {', '.join(factor.categories)}"
+            f"toyfaces: factor {factor.name!r} is {str(name)!r} but its values are {', '.join(factor.categories)}"
         )
     return factor.categories.index(str(name))
 
