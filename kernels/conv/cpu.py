@@ -1,5 +1,6 @@
 """Convolutions on the CPU: which algorithm does what, and the sizes of its blocks.
 
+    conv2d      few input channels                                                     shallow.py
     convolve    few output channels, and neighbouring q look at neighbouring pixels    thin.py
                 else                                                                   gemm.py
     correlate   x cut into rows, gy into columns: always possible                      weight_gemm.py
@@ -17,10 +18,13 @@ import numba
 import numpy as np
 
 from ..simd import MAX_DEPTH, PITCH, ROW_STEP, lanes
-from . import blocks, gemm, thin, weight_gemm
+from . import blocks, gemm, shallow, thin, weight_gemm
 from .plan import Pair, Walk, forward_walk, input_grad_walk, mirrored, plain
 
 PANEL_ROWS = 3 * ROW_STEP
+
+# With at most so many input channels, a convolution's whole kernel is one block of k.
+_SHALLOW = 4
 
 # Numbers that a task may keep for its sums and its part of B: what stays in a processor's second cache, of which
 # 1 MiB is common, next to the panels that stream through it.
@@ -303,8 +307,60 @@ def conv2d(
     """Fill y. The arguments are checked, in C order and not empty."""
     walk = forward_walk(y.shape[2:], plain(w.shape[2:]), stride, padding, dilation)
     rows = w.shape[0] // groups
+    if groups == 1 and w.shape[1] <= _SHALLOW and w[0].size < MAX_DEPTH // 2:
+        _conv2d_shallow(x, w, bias, y, stride, padding, dilation)
+        return
     o, c, u, v = weight_strides(w.shape)
     convolve(walk, x, w, (rows * o, o, c, u, v), rows, bias, y)
+
+
+def _conv2d_shallow(
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, stride: Pair, padding: Pair, dilation: Pair
+) -> None:
+    filters, channels, kernel_height, kernel_width = w.shape
+    images, _, out_height, out_width = y.shape
+    workers = numba.get_num_threads()
+    kernel = w[0].size
+    depth = kernel + (1 if bias.size else 0)
+    a = np.zeros((_up(filters, ROW_STEP), PITCH), x.dtype)
+    a[:filters, :kernel] = w.reshape(filters, kernel)
+    if bias.size:
+        a[:filters, kernel] = bias
+    # B in half of the second cache, and enough bands for all workers.
+    band_rows = max(1, _TASK_BYTES // 2 // x.itemsize // depth // out_width)
+    bands = max(-(-out_height // band_rows), min(out_height, -(-2 * workers // images)))
+    band_rows = -(-out_height // bands)
+    bands = -(-out_height // band_rows)
+    stripe = 2 * lanes(x.itemsize)
+    pitch = _up(band_rows * out_width, stripe) + stripe
+    scratch_at = depth * pitch
+    band = shallow.Bands(
+        channels=channels,
+        height=x.shape[2],
+        width=x.shape[3],
+        filters=filters,
+        kernel_height=kernel_height,
+        kernel_width=kernel_width,
+        out_height=out_height,
+        out_width=out_width,
+        stride_height=stride[0],
+        stride_width=stride[1],
+        padding_height=padding[0],
+        padding_width=padding[1],
+        dilation_height=dilation[0],
+        dilation_width=dilation[1],
+        depth=depth,
+        band_rows=band_rows,
+        bands=bands,
+        tasks=images * bands,
+        pitch=pitch,
+        scratch_at=scratch_at,
+        memory=scratch_at + a.shape[0] * stripe,
+    )
+    memory = _workspace(workers * band.memory, x.dtype)
+    shallow.convolve_shallow(
+        x.reshape(-1), a.reshape(-1), y.reshape(-1), memory, workers, blocks.record(band)
+    )  # fmt: skip
 
 
 def conv2d_input_grad(

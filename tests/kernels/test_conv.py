@@ -94,11 +94,16 @@ def test_random_geometries(seed: int) -> None:
 
 EDGES = {
     # One output channel each side of what fills a row step or a panel of rows, so that no row is lost or doubled.
-    **{f"rows={o}": Case(1, 3, (5, 4), o, (3, 3), padding=(1, 1)) for o in range(1, PANEL_ROWS + ROW_STEP + 2)},
+    **{
+        f"rows={o}, {channels} channels": Case(1, channels, (5, 4), o, (3, 3), padding=(1, 1))
+        for o in range(1, PANEL_ROWS + ROW_STEP + 2)
+        for channels in (3, 5)
+    },
     # Pixels about the width of a stripe, and a block that is not whole.
     **{
-        f"pixels={w}": Case(1, 2, (1, w), 5, (1, 3), padding=(0, 1))
+        f"pixels={w}, {channels} channels": Case(1, channels, (1, w), 5, (1, 3), padding=(0, 1))
         for w in (1, STRIPE - 1, STRIPE, STRIPE + 1, 255, 256, 257, 523)
+        for channels in (2, 5)
     },
     "rows of B in several blocks": Case(2, 61, (4, 3), 13, (3, 3), padding=(1, 1)),
     "more taps than a block has rows": Case(1, 2, (19, 18), 9, (17, 17), padding=(1, 0)),
@@ -117,6 +122,8 @@ EDGES = {
     "thin, grouped": Case(2, 48, (6, 7), 4, (3, 2), padding=(1, 1), groups=2),
     "thin, dilated": Case(2, 16, (7, 8), 2, (3, 3), padding=(2, 4), dilation=(2, 3)),
     "thin input": Case(2, 1, (9, 8), 40, (4, 4), (2, 2), (1, 1)),
+    "thin input, bands of an image": Case(1, 4, (150, 130), 6, (5, 5), padding=(2, 2)),
+    "thin input, dilated": Case(2, 3, (19, 17), 7, (3, 3), (2, 1), (3, 2), (2, 3)),
     "thin input, stride 3": Case(2, 2, (9, 8), 40, (4, 4), (2, 3), (1, 1)),
 }
 
@@ -202,17 +209,18 @@ def test_same_bits_again_and_on_one_thread(case: Case) -> None:
 
 
 @pytest.mark.parametrize("outputs", [2, 20])
+@pytest.mark.parametrize("channels", [3, 9])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_and_infinity_go_where_they_belong(bad: float, outputs: int) -> None:
+def test_nan_and_infinity_go_where_they_belong(bad: float, channels: int, outputs: int) -> None:
     """Each alone at a corner, on an edge and inside; and nowhere else does a value change."""
     rng = np.random.default_rng(8)
     geometry = ((1, 1), (1, 1), (1, 1), 1)
     options = dict(zip(("stride", "padding", "dilation", "groups"), geometry, strict=True))
-    w = integers(rng, outputs, 9, 3, 3)
+    w = integers(rng, outputs, channels, 3, 3)
     w[w == 0] = 1  # where 0 * inf would be, the order of sums would matter
     for place in ((0, 0), (5, 3), (2, 3)):
-        x, gy = integers(rng, 2, 9, 6, 7), integers(rng, 2, outputs, 6, 7)
-        x[1, 4, *place] = bad
+        x, gy = integers(rng, 2, channels, 6, 7), integers(rng, 2, outputs, 6, 7)
+        x[1, channels // 2, *place] = bad
         np.testing.assert_array_equal(kernels.conv2d(x, w, **options), reference.conv2d(x, w, *geometry))
         with np.errstate(invalid="ignore"):
             expected = reference.conv2d_weight_grad(x, gy, (3, 3), *geometry)
