@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ..autograd import Function
 from ..device import Array
 from ..tensor import Tensor, as_tensor
+from .reduce import sum
 from .shape import reshape, sum_to, transpose
 
 
@@ -25,6 +27,26 @@ class Matmul(Function):
             sum_to(Matmul()(gy, _swapped(b)), a.shape) if needs[0] else None,
             sum_to(Matmul()(_swapped(a), gy), b.shape) if needs[1] else None,
         )
+
+
+class Linear(Function):
+    """(x, weight) or (x, weight, bias) -> x @ weight.T + bias, for x (N,in).
+
+    As products of `Matmul` the weight's gradient would come out transposed, and the optimiser would have to turn it.
+    """
+
+    saves_inputs, saves_output = (True, True, False), False
+
+    def forward(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
+        y = x @ weight.T
+        if bias is not None:
+            y += bias
+        return y
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor, weight: Tensor, *bias: None) -> Any:
+        gx = Matmul()(gy, weight) if needs[0] else None
+        gw = Matmul()(_swapped(gy), x) if needs[1] else None
+        return (gx, gw, sum(gy, 0) if needs[2] else None) if bias else (gx, gw)
 
 
 def _swapped(x: Tensor) -> Tensor:
@@ -66,10 +88,14 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
         raise ValueError(
             f"linear: x is {x.shape} and weight is {weight.shape}; x's last axis must be weight's (out, in)[1]"
         )
-    y = matmul(x, transpose(weight))
-    if bias is None:
-        return y
-    bias = as_tensor(bias)
-    if bias.shape != weight.shape[:1]:
-        raise ValueError(f"linear: bias is {bias.shape}, but weight {weight.shape} has {weight.shape[0]} outputs")
-    return y + bias
+    operands = [x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), weight]
+    if bias is not None:
+        bias = as_tensor(bias)
+        if bias.shape != weight.shape[:1]:
+            raise ValueError(f"linear: bias is {bias.shape}, but weight {weight.shape} has {weight.shape[0]} outputs")
+        operands.append(bias)
+    if len({(t.dtype, type(t.data)) for t in operands}) > 1:
+        kinds = ", ".join(f"{t.dtype} on {t.device}" for t in operands)
+        raise TypeError(f"linear: x, weight and bias must agree in dtype and device, got {kinds}")
+    y = Linear()(*operands)
+    return y if x.ndim == 2 else reshape(y, (*x.shape[:-1], weight.shape[0]))
