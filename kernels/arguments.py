@@ -23,11 +23,10 @@ def namespace(array: Any) -> Any:
     return current_runner().namespace() if is_gpu_array(array) else np
 
 
-def empty(shape: tuple[int, ...], like: Any) -> Any:
-    """Return a new array of ``like``'s dtype where ``like`` is; what it holds is undefined."""
-    if is_gpu_array(like):
-        return current_runner().namespace().empty(shape, like.dtype)
-    return memory.empty(shape, like.dtype)
+def empty(shape: tuple[int, ...], like: Any, dtype: Any = None) -> Any:
+    """Return a new array where ``like`` is, of its dtype unless another is given; what it holds is undefined."""
+    dtype = like.dtype if dtype is None else dtype
+    return current_runner().namespace().empty(shape, dtype) if is_gpu_array(like) else memory.empty(shape, dtype)
 
 
 def kernels_for(family: str, array: Any) -> Any:

@@ -53,6 +53,8 @@ _SCALARS = {
 }
 _C_NAMES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
+_OPTIONS = ("-std=c++17",)
+
 # gridDim.x may be 2**31 - 1 and the other two 65,535 (CUDA C++ Programming Guide, "Technical Specifications")
 _GRID_LIMITS = (2**31 - 1, 65_535, 65_535)
 _BLOCK_LIMIT = 1024
@@ -72,6 +74,23 @@ def grid_for(count: int, per_block: int = THREADS, most: int = 65_536) -> tuple[
     The kernel must stride by the whole grid (``FOR_EACH`` in ``device.cuh`` does): then any count is safe.
     """
     return (max(1, min(-(-count // per_block), most)),)
+
+
+def plane_grid(planes: int, pixels: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return (grid, block) for ``FOR_EACH_PIXEL`` of ``device.cuh``: neighbouring pixels of a plane side by side."""
+    lanes = min(THREADS, 1 << max(0, pixels - 1).bit_length())
+    rows = THREADS // lanes
+    return (*grid_for(pixels, lanes), *grid_for(planes, rows, 65_535)), (lanes, rows)
+
+
+def aligned(*arrays: Any) -> bool:
+    """Whether every array begins at a multiple of 16 bytes, as loads and stores of that width require."""
+    return all(address(array) % 16 == 0 for array in arrays)
+
+
+def address(array: Any) -> int:
+    """Return where an array begins."""
+    return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
 
 
 # The source of a kernel, and what it declares
@@ -147,10 +166,11 @@ def declared(source: str, where: str, name: str) -> list[Parameter]:
 
 @dataclass(frozen=True)
 class Program:
-    """What is compiled: a source, and the macros that choose the type and the kernel's configuration."""
+    """What is compiled: a source, the C type that T stands for, and the macros of the kernel's configuration."""
 
     path: Path
     source: str
+    type: str
     macros: tuple[tuple[str, str], ...]
 
     @property
@@ -159,8 +179,16 @@ class Program:
         return f"{self.path.parent.name}/{self.path.name}"
 
     @property
-    def options(self) -> tuple[str, ...]:
-        return ("-std=c++17", *(f"-D{name}={value}" for name, value in self.macros))
+    def configuration(self) -> str:
+        """The type and the macros, for messages."""
+        return ", ".join([f"T={self.type}", *(f"{name}={value}" for name, value in self.macros)])
+
+    @property
+    def text(self) -> str:
+        """What the compiler reads. T is a type and no macro: CUDA's own headers have templates on a T."""
+        bits = 8 * np.dtype(_SCALARS[self.type]).itemsize
+        macros = [f"#define {name} {value}" for name, value in (("T_BITS", bits), *self.macros)]
+        return "\n".join([f"typedef {self.type} T;", *macros, self.source])
 
 
 class Runner(Protocol):
@@ -187,8 +215,8 @@ KERNELS: list[Kernel] = []  # every kernel in every shipped configuration, for t
 class Kernel:
     """A CUDA kernel of the file ``gpu.cu`` beside ``module`` (a ``__file__``), in one configuration.
 
-    ``macros`` are defined when it is compiled, besides ``T`` (float or double) and ``T_BITS`` (32 or 64): tile sizes,
-    for instance, so that one kernel in the source is several here. ``types`` are the dtypes that it is made for.
+    ``macros`` are defined when it is compiled, besides the type ``T`` and ``T_BITS`` (32 or 64): tile sizes, for
+    instance, so that one kernel in the source is several here. ``types`` are the dtypes that it is made for.
     """
 
     def __init__(
@@ -219,9 +247,8 @@ class Kernel:
         if dtype not in self._programs:
             if dtype not in self.types:
                 raise TypeError(f"{self!r} is made for {', '.join(map(str, self.types))}, got {dtype}")
-            macros = (("T", _C_NAMES[dtype]), ("T_BITS", str(8 * dtype.itemsize)), *self.macros)
             source = _source(self.path, self.path.stat().st_mtime_ns)
-            self._programs[dtype] = Program(self.path, source, macros)
+            self._programs[dtype] = Program(self.path, source, _C_NAMES[dtype], self.macros)
         return self._programs[dtype]
 
     def __call__(self, grid: Sequence[int], block: Sequence[int], *arguments: Any, shared: int = 0) -> None:
@@ -386,17 +413,17 @@ class _CuPy:
 
         architecture = self.cupy.cuda.Device().compute_capability
         versions = (self.cupy.__version__, nvrtc.getVersion(), self.cupy.cuda.runtime.runtimeGetVersion())
-        key = hashlib.sha256(repr((program.source, program.options, architecture, versions)).encode()).hexdigest()[:32]
+        key = hashlib.sha256(repr((program.text, _OPTIONS, architecture, versions)).encode()).hexdigest()[:32]
         file = f"{program.path.parent.name}-{key}.cubin"
         folder = self._folder()
         if (folder / file).is_file():
             return folder / file
         announce(program, name)
         try:
-            code, _ = compiler.compile_using_nvrtc(program.source, program.options, filename=program.path.name)
+            code, _ = compiler.compile_using_nvrtc(program.text, _OPTIONS, filename=program.path.name)
         except compiler.CompileException as error:
             raise CompileError(
-                f"{program.where} does not compile for sm_{architecture} with {' '.join(program.options)}:\n{error}"
+                f"{program.where} does not compile for sm_{architecture} with {program.configuration}:\n{error}"
             ) from error
         try:
             return _written(folder / file, code)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import arrays, number, output
+from ..arguments import arrays, number, output, run
 
 
 def leaky_relu(x: np.ndarray, slope: float, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -22,10 +22,7 @@ def leaky_relu(x: np.ndarray, slope: float, *, out: np.ndarray | None = None) ->
     (x,) = arrays("leaky_relu", x=x)
     y = output("leaky_relu", out, x.shape, (x,))
     if y.size:
-        from ..jit import launch
-        from . import cpu
-
-        launch(cpu.leaky_relu, y.size, x.reshape(-1), x.dtype.type(slope), y.reshape(-1))
+        run(__package__, "leaky_relu", y.size, x.reshape(-1), x.dtype.type(slope), y.reshape(-1))
     return y
 
 
@@ -43,8 +40,5 @@ def leaky_relu_grad(gy: np.ndarray, x: np.ndarray, slope: float, *, out: np.ndar
         raise ValueError(f"leaky_relu_grad: gy.shape={gy.shape} but x.shape={x.shape}; they must be equal")
     gx = output("leaky_relu_grad", out, x.shape, (gy, x))
     if gx.size:
-        from ..jit import launch
-        from . import cpu
-
-        launch(cpu.leaky_relu_grad, gx.size, gy.reshape(-1), x.reshape(-1), x.dtype.type(slope), gx.reshape(-1))
+        run(__package__, "leaky_relu_grad", gx.size, gy.reshape(-1), x.reshape(-1), x.dtype.type(slope), gx.reshape(-1))
     return gx

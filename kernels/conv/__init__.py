@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import Pair, arrays, dimensions, output, pair
+from ..arguments import Pair, arrays, dimensions, empty, kernels_for, output, pair
 
 _X = "N,C,H,W"
 _W = "O,C/groups,kH,kW"
@@ -46,8 +46,8 @@ def _groups(operator: str, groups: int, **channels: int) -> int:
 def prepared_bias(operator: str, bias: np.ndarray | None, like: np.ndarray, channels: int) -> np.ndarray:
     """Return the bias ready for a kernel; no bias is an array of length 0."""
     if bias is None:
-        return np.empty(0, like.dtype)
-    if isinstance(bias, np.ndarray) and bias.shape != (channels,):
+        return empty((0,), like)
+    if getattr(bias, "shape", (channels,)) != (channels,):
         raise ValueError(
             f"{operator}: bias.shape={bias.shape}, but there is one bias for each of the {channels} output "
             f"channels: ({channels},)"
@@ -124,9 +124,7 @@ def conv2d(
     y = output(name, out, (x.shape[0], w.shape[0], *out_hw), (x, w, bias))
     if x.size == 0 or y.size == 0:
         return filled_with_bias(y, bias)
-    from . import cpu
-
-    cpu.conv2d(x, w, bias, y, stride, padding, dilation, groups)
+    kernels_for(__package__, x).conv2d(x, w, bias, y, stride, padding, dilation, groups)
     return y
 
 
@@ -165,10 +163,9 @@ def conv2d_input_grad(
     _gradient_fits(name, gy, out_hw, "input_hw", input_hw)
     gx = output(name, out, (gy.shape[0], w.shape[1] * groups, *input_hw), (gy, w))
     if gy.size == 0 or gx.size == 0:
-        return filled_with_bias(gx, np.empty(0, gx.dtype))
-    from . import cpu
-
-    cpu.conv2d_input_grad(gy, w, np.empty(0, gy.dtype), gx, stride, padding, dilation, groups)
+        return filled_with_bias(gx, empty((0,), gx))
+    bias = empty((0,), gy)
+    kernels_for(__package__, gy).conv2d_input_grad(gy, w, bias, gx, stride, padding, dilation, groups)
     return gx
 
 
@@ -215,10 +212,8 @@ def conv2d_weight_grad(
     _gradient_fits(name, gy, out_hw, "the input", x.shape[2:])
     gw = output(name, out, (gy.shape[1], x.shape[1] // groups, *kernel_hw), (x, gy))
     if gy.size == 0 or gw.size == 0 or x.size == 0:
-        return filled_with_bias(gw, np.empty(0, gw.dtype))
-    from . import cpu
-
-    cpu.conv2d_weight_grad(x, gy, gw, stride, padding, dilation, groups)
+        return filled_with_bias(gw, empty((0,), gw))
+    kernels_for(__package__, x).conv2d_weight_grad(x, gy, gw, stride, padding, dilation, groups)
     return gw
 
 
@@ -284,7 +279,5 @@ def conv_transpose2d(
     y = output(name, out, (x.shape[0], channels, *out_hw), (x, w, bias))
     if x.size == 0 or y.size == 0:
         return filled_with_bias(y, bias)
-    from . import cpu
-
-    cpu.conv2d_input_grad(x, w, bias, y, stride, padding, dilation, groups)
+    kernels_for(__package__, x).conv2d_input_grad(x, w, bias, y, stride, padding, dilation, groups)
     return y

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import arrays, number, output
-from ..memory import empty
+from ..arguments import arrays, empty, namespace, number, output, run
 
 
 def _channels_apart(array: np.ndarray) -> np.ndarray:
     """Return N,C,... as (N,C,S); N,C as (1,C,N), copied so that a channel's values lie together."""
     if array.ndim == 2:
-        return np.ascontiguousarray(array.T)[None]
+        return namespace(array).ascontiguousarray(array.T)[None]
     n, c = array.shape[:2]
     return array.reshape(n, c, int(np.prod(array.shape[2:])))
 
@@ -62,23 +61,22 @@ def batch_norm(
     _check_batch("batch_norm", x)
     _check_channels("batch_norm", x, weight=weight, bias=bias)
     if x.size == 0:
-        nothing = np.full(x.shape[1], np.nan, x.dtype)
-        return np.empty(x.shape, x.dtype), nothing, nothing.copy()
-    from ..jit import launch
-    from . import cpu
+        nothing = namespace(x).full(x.shape[1], np.nan, x.dtype)
+        return empty(x.shape, x), nothing, nothing.copy()
 
     values = _channels_apart(x)
-    y = empty(values.shape if x.ndim == 2 else x.shape, x.dtype)
-    mean, invstd = np.empty_like(weight), np.empty_like(weight)
-    launch(
-        cpu.batch_norm, x.size, values, weight, bias, eps, x.dtype.type(slope), y.reshape(values.shape), mean, invstd
+    y = empty(values.shape if x.ndim == 2 else x.shape, x)
+    mean, invstd = empty(weight.shape, weight), empty(weight.shape, weight)
+    run(
+        __package__, "batch_norm", x.size, values, weight, bias, eps, x.dtype.type(slope), y.reshape(values.shape),
+        mean, invstd,
     )  # fmt: skip
     return _as_given(y, x), mean, invstd
 
 
 def _as_given(y: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Undo ``_channels_apart``."""
-    return np.ascontiguousarray(y[0].T) if x.ndim == 2 else y
+    return namespace(y).ascontiguousarray(y[0].T) if x.ndim == 2 else y
 
 
 def batch_norm_grad(
@@ -108,16 +106,14 @@ def batch_norm_grad(
         raise ValueError(f"{name}: gy.shape={gy.shape} but x.shape={x.shape}; they must be equal")
     _check_channels(name, x, weight=weight, bias=bias, mean=mean, invstd=invstd)
     if x.size == 0:
-        return np.empty(x.shape, x.dtype), np.zeros_like(weight), np.zeros_like(weight)
-    from ..jit import launch
-    from . import cpu
+        return empty(x.shape, x), namespace(x).zeros_like(weight), namespace(x).zeros_like(weight)
 
     values = _channels_apart(x)
-    gx = empty(values.shape if x.ndim == 2 else x.shape, x.dtype)
-    gweight, gbias = np.empty_like(weight), np.empty_like(weight)
-    launch(
-        cpu.batch_norm_grad, x.size, _channels_apart(gy), values, weight, bias, mean, invstd, x.dtype.type(slope),
-        gx.reshape(values.shape), gweight, gbias,
+    gx = empty(values.shape if x.ndim == 2 else x.shape, x)
+    gweight, gbias = empty(weight.shape, weight), empty(weight.shape, weight)
+    run(
+        __package__, "batch_norm_grad", x.size, _channels_apart(gy), values, weight, bias, mean, invstd,
+        x.dtype.type(slope), gx.reshape(values.shape), gweight, gbias,
     )  # fmt: skip
     return _as_given(gx, x), gweight, gbias
 
@@ -133,8 +129,6 @@ def channel_sum(gy: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
     if gy.size == 0 or gy.ndim == 2:  # NumPy adds N,C row by row, which is the order of its memory
         result[...] = gy.sum(axis=(0, *range(2, gy.ndim)), dtype=np.float64)
         return result
-    from ..jit import launch
-    from . import cpu
 
-    launch(cpu.channel_sum, gy.size, _channels_apart(gy), result)
+    run(__package__, "channel_sum", gy.size, _channels_apart(gy), result)
     return result

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ..arguments import arrays, in_place, number, output
+from ..arguments import arrays, in_place, namespace, number, output, run
 
 
 def _result(operator: str, before: np.ndarray, out: np.ndarray | None, others: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -59,7 +59,7 @@ def adam_step(
             raise ValueError(f"{name}: {what}.shape={array.shape} but parameter.shape={parameter.shape}")
     in_place(name, mean=mean, square=square)
     new = _result(name, parameter, out, (gradient, mean, square))
-    if any(np.may_share_memory(gradient, changed) for changed in (mean, square)):
+    if any(namespace(gradient).may_share_memory(gradient, changed) for changed in (mean, square)):
         raise ValueError(f"{name}: gradient shares memory with an array that is changed; pass a copy")
     if not isinstance(step, (int, np.integer)) or step < 1:
         raise ValueError(f"{name}: step must be an int that counts from 1, got {step!r}")
@@ -72,8 +72,6 @@ def adam_step(
         raise ValueError(f"{name}: eps and weight_decay must not be negative, got {eps} and {weight_decay}")
     if parameter.size == 0:
         return new
-    from ..jit import launch
-    from . import cpu
 
     step_size = lr / (1 - beta1**step)
     root = math.sqrt(1 - beta2**step)
@@ -82,7 +80,7 @@ def adam_step(
     scalar = parameter.dtype.type
     scalars = [scalar(s) for s in (keep, decay, beta1, 1 - beta1, beta2, 1 - beta2, step_size, root, eps)]
     flat = [a.reshape(-1) for a in (p, g, mean, square)]
-    launch(cpu.adam, parameter.size, *flat, *scalars, new.reshape(-1))
+    run(__package__, "adam", parameter.size, *flat, *scalars, new.reshape(-1))
     return new
 
 
@@ -103,10 +101,7 @@ def ema_update(
     if not 0 <= decay <= 1:
         raise ValueError(f"{name}: decay must be in [0, 1], got {decay}")
     if average.size:
-        from ..jit import launch
-        from . import cpu
-
         scalar = average.dtype.type
         flat = before.reshape(-1), source.reshape(-1)
-        launch(cpu.ema, average.size, *flat, scalar(decay), scalar(1 - decay), new.reshape(-1))
+        run(__package__, "ema", average.size, *flat, scalar(decay), scalar(1 - decay), new.reshape(-1))
     return new

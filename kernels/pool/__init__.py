@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import Pair, arrays, dimensions, output, pair, writable_alias
+from ..arguments import Pair, arrays, dimensions, empty, in_c_order, namespace, output, pair, place, run
 
 
 def _window(
@@ -72,16 +72,13 @@ def max_pool2d(
     dimensions(name, "x", x, "N,C,H,W")
     n, c, height, width = x.shape
     kernel, stride, padding, dilation, counts = _window(name, (height, width), kernel, stride, padding, dilation)
-    y = np.empty((n, c, *counts), x.dtype)
-    index = np.empty(y.shape, np.int64)
+    y = empty((n, c, *counts), x)
+    index = empty(y.shape, x, np.dtype(np.int64))
     if y.size:
-        from ..jit import launch
-        from . import cpu
-
         rows = _first_inside(counts[0], stride[0], padding[0], dilation[0])
         columns = _first_inside(counts[1], stride[1], padding[1], dilation[1])
         window = (*kernel, *stride, *padding, *dilation)
-        launch(cpu.max_pool, x.size, _planes(x), _planes(y), _planes(index), rows, columns, *window)
+        run(__package__, "max_pool", x.size, _planes(x), _planes(y), _planes(index), rows, columns, *window)
     return y, index
 
 
@@ -91,14 +88,14 @@ def _first_inside(count: int, stride: int, padding: int, dilation: int) -> np.nd
     return np.where(start < 0, start % dilation, start)
 
 
-def _check_index(operator: str, index: np.ndarray, like: tuple[int, ...], name: str) -> np.ndarray:
-    """Return ``index`` ready for a kernel; it must be int64 and have the axes ``like``."""
-    if not isinstance(index, np.ndarray) or index.dtype != np.int64:
-        got = index.dtype if isinstance(index, np.ndarray) else type(index).__name__
-        raise TypeError(f"{operator}: index must be an int64 NumPy array, as max_pool2d returns it, got {got}")
-    if index.ndim != 4 or index.shape[: len(like)] != like:
-        raise ValueError(f"{operator}: index.shape={index.shape} does not go with {name}, whose axes are {like}")
-    return writable_alias(np.ascontiguousarray(index))
+def _check_index(operator: str, index: np.ndarray, like: np.ndarray, axes: int, name: str) -> np.ndarray:
+    """Return ``index`` ready for a kernel; it must be int64 and have the first ``axes`` axes of ``like``, 4 in all."""
+    if not isinstance(index, namespace(like).ndarray) or index.dtype != np.int64:
+        got = f"{place(index)}, {index.dtype}" if hasattr(index, "dtype") else type(index).__name__
+        raise TypeError(f"{operator}: index must be int64 and {place(like)}, as max_pool2d returns it, got {got}")
+    if index.ndim != 4 or index.shape[:axes] != like.shape[:axes]:
+        raise ValueError(f"{operator}: index.shape={index.shape} does not go with {name}, whose axes are {like.shape[:axes]}")
+    return in_c_order(index)
 
 
 def _refuse_outside(operator: str, outside: int, height: int, width: int) -> None:
@@ -121,14 +118,11 @@ def max_pool2d_grad(
     height, width = pair(name, "input_hw", input_hw, 0)
     (gy,) = arrays(name, gy=gy)
     dimensions(name, "gy", gy, "N,C,OH,OW")
-    index = _check_index(name, index, gy.shape, "gy")
+    index = _check_index(name, index, gy, 4, "gy")
     gx = output(name, out, (*gy.shape[:2], height, width), (gy, index))
     if gx.size or gy.size:
-        from ..jit import launch
-        from . import cpu
-
         flat = _flat_planes(gy), _flat_planes(index), _flat_planes(gx)
-        _refuse_outside(name, launch(cpu.max_pool_grad, gx.size, *flat), height, width)
+        _refuse_outside(name, run(__package__, "max_pool_grad", gx.size, *flat), height, width)
     return gx
 
 
@@ -140,13 +134,10 @@ def max_pool2d_gather(x: np.ndarray, index: np.ndarray, *, out: np.ndarray | Non
     name = "max_pool2d_gather"
     (x,) = arrays(name, x=x)
     dimensions(name, "x", x, "N,C,H,W")
-    index = _check_index(name, index, x.shape[:2], "x")
+    index = _check_index(name, index, x, 2, "x")
     y = output(name, out, index.shape, (x, index))
     if y.size:
-        from ..jit import launch
-        from . import cpu
-
-        outside = launch(cpu.max_pool_gather, y.size, _flat_planes(x), _flat_planes(index), _flat_planes(y))
+        outside = run(__package__, "max_pool_gather", y.size, _flat_planes(x), _flat_planes(index), _flat_planes(y))
         _refuse_outside(name, outside, *x.shape[2:])
     return y
 
@@ -182,12 +173,9 @@ def avg_pool2d(
     (kh, kw), (sh, sw), (ph, pw), _, (tall, wide) = _window(name, (height, width), kernel, stride, padding, 1)
     y = output(name, out, (n, c, tall, wide), (x,))
     if y.size:
-        from ..jit import launch
-        from . import cpu
-
         count_h = _divisors(height, tall, kh, sh, ph, count_include_pad, x.dtype)
         count_w = _divisors(width, wide, kw, sw, pw, count_include_pad, x.dtype)
-        launch(cpu.avg_pool, x.size, _planes(x), _planes(y), count_h, count_w, kh, kw, sh, sw, ph, pw)
+        run(__package__, "avg_pool", x.size, _planes(x), _planes(y), count_h, count_w, kh, kw, sh, sw, ph, pw)
     return y
 
 
@@ -217,10 +205,7 @@ def avg_pool2d_grad(
         )
     gx = output(name, out, (*gy.shape[:2], height, width), (gy,))
     if gx.size:
-        from ..jit import launch
-        from . import cpu
-
         count_h = _divisors(height, tall, kh, sh, ph, count_include_pad, gy.dtype)
         count_w = _divisors(width, wide, kw, sw, pw, count_include_pad, gy.dtype)
-        launch(cpu.avg_pool_grad, gx.size, _planes(gy), _planes(gx), count_h, count_w, kh, kw, sh, sw, ph, pw)
+        run(__package__, "avg_pool_grad", gx.size, _planes(gy), _planes(gx), count_h, count_w, kh, kw, sh, sw, ph, pw)
     return gx

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import Pair, arrays, dimensions, output, pair
+from ..arguments import Pair, arrays, dimensions, output, pair, run
 
 
 def _enlarge(
@@ -68,10 +68,7 @@ def upsample_nearest2d(x: np.ndarray, scale: int | Pair, *, out: np.ndarray | No
     """Return (N,C,H*sh,W*sw), in which each pixel of ``x`` has become a block of sh x sw equal ones."""
     x, (sh, sw), y = _enlarge("upsample_nearest2d", x, scale, out)
     if y.size:
-        from ..jit import launch
-        from . import cpu
-
-        launch(cpu.nearest, y.size, _planes(x), _planes(y), sh, sw)
+        run(__package__, "nearest", y.size, _planes(x), _planes(y), sh, sw)
     return y
 
 
@@ -82,10 +79,7 @@ def upsample_nearest2d_grad(gy: np.ndarray, scale: int | Pair, *, out: np.ndarra
     """
     gy, (sh, sw), gx = _reduce("upsample_nearest2d_grad", gy, scale, out)
     if gx.size:
-        from ..jit import launch
-        from . import cpu
-
-        launch(cpu.nearest_grad, gy.size, _planes(gy), _planes(gx), sh, sw)
+        run(__package__, "nearest_grad", gy.size, _planes(gy), _planes(gx), sh, sw)
     return gx
 
 
@@ -97,11 +91,8 @@ def upsample_bilinear2d(x: np.ndarray, scale: int | Pair, *, out: np.ndarray | N
     """
     x, (sh, sw), y = _enlarge("upsample_bilinear2d", x, scale, out)
     if y.size:
-        from ..jit import launch
-        from . import cpu
-
         weights = *_weights(sh, x.dtype), *_weights(sw, x.dtype)
-        launch(cpu.bilinear, y.size, _planes(x), _planes(y), *weights)
+        run(__package__, "bilinear", y.size, _planes(x), _planes(y), *weights)
     return y
 
 
@@ -112,9 +103,6 @@ def upsample_bilinear2d_grad(gy: np.ndarray, scale: int | Pair, *, out: np.ndarr
     """
     gy, (sh, sw), gx = _reduce("upsample_bilinear2d_grad", gy, scale, out)
     if gx.size:
-        from ..jit import launch
-        from . import cpu
-
         taps = _taps(sh, gy.dtype), _taps(sw, gy.dtype)
-        launch(cpu.bilinear_grad, gy.size, _planes(gy), _planes(gx), *taps, sh, sw)
+        run(__package__, "bilinear_grad", gy.size, _planes(gy), _planes(gx), *taps, sh, sw)
     return gx

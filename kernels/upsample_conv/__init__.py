@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import Pair, arrays, dimensions, output, pair
+from ..arguments import Pair, arrays, dimensions, empty, kernels_for, output, pair
 from ..conv import filled_with_bias, prepared_bias
 
 _X = "N,C,H,W"
@@ -69,9 +69,7 @@ def upsample_conv2d(
     y = output(name, out, (x.shape[0], w.shape[0], *out_hw), (x, w, bias))
     if x.size == 0 or y.size == 0:
         return filled_with_bias(y, bias)
-    from . import cpu
-
-    cpu.upsample_conv2d(x, w, bias, y, scale, padding)
+    kernels_for(__package__, x).upsample_conv2d(x, w, bias, y, scale, padding)
     return y
 
 
@@ -112,10 +110,8 @@ def upsample_conv2d_input_grad(
         )
     gx = output(name, out, (gy.shape[0], w.shape[1], large[0] // scale[0], large[1] // scale[1]), (gy, w))
     if gy.size == 0 or gx.size == 0:
-        return filled_with_bias(gx, np.empty(0, gx.dtype))
-    from . import cpu
-
-    cpu.upsample_conv2d_input_grad(gy, w, gx, scale, padding)
+        return filled_with_bias(gx, empty((0,), gx))
+    kernels_for(__package__, gy).upsample_conv2d_input_grad(gy, w, gx, scale, padding)
     return gx
 
 
@@ -155,8 +151,6 @@ def upsample_conv2d_weight_grad(
         )
     gw = output(name, out, (gy.shape[1], x.shape[1], *kernel_hw), (x, gy))
     if x.size == 0 or gy.size == 0 or gw.size == 0:
-        return filled_with_bias(gw, np.empty(0, gw.dtype))
-    from . import cpu
-
-    cpu.upsample_conv2d_weight_grad(x, gy, gw, scale, padding)
+        return filled_with_bias(gw, empty((0,), gw))
+    kernels_for(__package__, x).upsample_conv2d_weight_grad(x, gy, gw, scale, padding)
     return gw

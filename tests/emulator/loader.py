@@ -37,7 +37,7 @@ HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
 _FLAGS = [
     "-std=c++17", "-O1", "-gdwarf-4", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing",
-    "-Wno-attributes",
+    "-Wno-attributes", "-fsanitize=bounds", "-ftrivial-auto-var-init=pattern",
 ]  # fmt: skip
 _ALIGNMENT = 16  # of the widest vector that a kernel loads
 
@@ -72,10 +72,10 @@ def _compiler_version() -> str:
     return subprocess.run([COMPILER, "-dumpfullversion", "-dumpmachine"], capture_output=True, text=True).stdout
 
 
-def _built(name: str, text: str, options: Sequence[str]) -> Path:
+def _built(name: str, text: str) -> Path:
     """Compile ``text`` to a shared library, kept under a hash of all that went into it."""
     headers = (HERE / "cuda.h").read_text() + (HERE / "runtime.cpp").read_text()
-    key = repr((text, headers, _FLAGS, options, _compiler_version()))
+    key = repr((text, headers, _FLAGS, _compiler_version()))
     folder = cache_root() / "emulator"
     library = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.so"
     if not library.is_file():
@@ -83,7 +83,7 @@ def _built(name: str, text: str, options: Sequence[str]) -> Path:
         temporary = library.with_name(f".{library.name}-{os.getpid()}")
         assert COMPILER is not None
         compiled = subprocess.run(
-            [COMPILER, *_FLAGS, *options, f"-I{HERE}", "-x", "c++", "-", "-o", str(temporary)],
+            [COMPILER, *_FLAGS, f"-I{HERE}", "-x", "c++", "-", "-o", str(temporary)],
             input=text,
             text=True,
             capture_output=True,
@@ -96,7 +96,7 @@ def _built(name: str, text: str, options: Sequence[str]) -> Path:
 
 @functools.cache
 def _runtime() -> Any:
-    library = ctypes.CDLL(str(_built("runtime", (HERE / "runtime.cpp").read_text(), ())), ctypes.RTLD_GLOBAL)
+    library = ctypes.CDLL(str(_built("runtime", (HERE / "runtime.cpp").read_text())), ctypes.RTLD_GLOBAL)
     library.guarded.restype = ctypes.c_void_p
     library.guarded.argtypes = [ctypes.c_size_t] * 3 + [ctypes.c_int] + [ctypes.c_void_p] * 2
     library.release.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
@@ -129,9 +129,8 @@ char* shared_begin() { return __start_cuda_shared; } char* shared_end() { return
 def _library(program: launch.Program) -> tuple[Any, Path]:
     _runtime()
     name = program.path.parent.name
-    text = _translated(program.source)
-    options = [option for option in program.options if not option.startswith("-std")]
-    path = _built(name, text, ("-fsanitize=bounds", "-ftrivial-auto-var-init=pattern", *options))  # fmt: skip
+    text = _translated(program.text)
+    path = _built(name, text)
     library = ctypes.CDLL(str(path))
     library.shared_begin.restype = library.shared_end.restype = ctypes.c_void_p
     return library, path
@@ -226,7 +225,7 @@ class Emulator:
             if parameter.pointer and value is not None:
                 buffer = buffers.setdefault(value.ctypes.data, _Buffer(value, parameter.name, False))
                 buffer.changes |= not parameter.constant
-        what = f"kernel {name} ({program.where}, {program.options}), grid {tuple(grid)}, block {tuple(block)}"
+        what = f"kernel {name} ({program.where}, {program.configuration}), grid {tuple(grid)}, block {tuple(block)}"
         first: dict[int, bytes] = {}
         for order in range(self.orders):
             for buffer in buffers.values():

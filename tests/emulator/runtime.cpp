@@ -124,7 +124,7 @@ void prepare(int t) {
     thread.state = READY;
     char* end = stacks + (t + 1) * STACK;
 #if defined(__x86_64__)
-    void** top = reinterpret_cast<void**>(end) - 2;  // as after a call: 8 bytes off a multiple of 16
+    void** top = reinterpret_cast<void**>(end) - 1;  // as after a call: 8 bytes off a multiple of 16
     *top = nullptr;
     *--top = reinterpret_cast<void*>(thread_main);
     for (int i = 0; i < SAVED; i++) *--top = nullptr;

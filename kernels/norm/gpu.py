@@ -1,0 +1,50 @@
+"""Batch normalisation on a GPU: the functions of ``cpu.py``, each two launches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..launch import THREADS, Kernel, current_runner, grid_for
+
+_batch_norm_sums = Kernel(__file__, "batch_norm_sums")
+_batch_norm_apply = Kernel(__file__, "batch_norm_apply")
+_batch_norm_grad_sums = Kernel(__file__, "batch_norm_grad_sums")
+_batch_norm_grad_apply = Kernel(__file__, "batch_norm_grad_apply")
+_channel_sums = Kernel(__file__, "channel_sums")
+_channel_totals = Kernel(__file__, "channel_totals")
+
+# Blocks that all channels together are divided into, if they have the rows: several for each of a large GPU's 132
+# multiprocessors, so that memory is kept busy.
+_BLOCKS = 1024
+
+
+def _division(shape: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int], Any]:
+    """Return the grid (channels, chunks), the block (lanes, rows) and an array for the chunks' sums."""
+    batch, channels, size = shape
+    lanes = min(THREADS, 1 << max(0, size - 1).bit_length())
+    rows = THREADS // lanes
+    chunks = max(1, min(-(-batch // rows), _BLOCKS // channels))
+    return (channels, chunks), (lanes, rows), current_runner().namespace().empty((channels, chunks, 2), "float64")
+
+
+def batch_norm(x: Any, weight: Any, bias: Any, eps: float, slope: Any, y: Any, mean: Any, invstd: Any) -> None:
+    grid, block, partial = _division(x.shape)
+    _batch_norm_sums(grid, block, x, partial, *x.shape)
+    _batch_norm_apply(grid, block, x, weight, bias, eps, slope, partial, y, mean, invstd, *x.shape)
+
+
+def batch_norm_grad(
+    gy: Any, x: Any, weight: Any, bias: Any, mean: Any, invstd: Any, slope: Any, gx: Any, gweight: Any, gbias: Any
+) -> None:
+    grid, block, partial = _division(x.shape)
+    _batch_norm_grad_sums(grid, block, gy, x, weight, bias, mean, invstd, slope, partial, *x.shape)
+    _batch_norm_grad_apply(
+        grid, block, gy, x, weight, bias, mean, invstd, slope, partial, gx, gweight, gbias, *x.shape
+    )  # fmt: skip
+
+
+def channel_sum(gy: Any, result: Any) -> None:
+    grid, block, partial = _division(gy.shape)
+    channels, chunks = grid
+    _channel_sums(grid, block, gy, partial, *gy.shape)
+    _channel_totals(grid_for(channels), (THREADS,), partial, result, channels, chunks)
