@@ -94,7 +94,9 @@ def _check_index(operator: str, index: np.ndarray, like: np.ndarray, axes: int, 
         got = f"{place(index)}, {index.dtype}" if hasattr(index, "dtype") else type(index).__name__
         raise TypeError(f"{operator}: index must be int64 and {place(like)}, as max_pool2d returns it, got {got}")
     if index.ndim != 4 or index.shape[:axes] != like.shape[:axes]:
-        raise ValueError(f"{operator}: index.shape={index.shape} does not go with {name}, whose axes are {like.shape[:axes]}")
+        raise ValueError(
+            f"{operator}: index.shape={index.shape} does not go with {name}, whose axes are {like.shape[:axes]}"
+        )
     return in_c_order(index)
 
 

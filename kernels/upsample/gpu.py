@@ -38,9 +38,7 @@ def nearest_grad(gy: Any, gx: Any, sh: int, sw: int) -> None:
         _nearest_grad(*plane_grid(planes, height * width), gy, gx, planes, height, width, sh, sw)
 
 
-def bilinear(
-    x: Any, y: Any, step_h: Any, own_h: Any, other_h: Any, step_w: Any, own_w: Any, other_w: Any
-) -> None:
+def bilinear(x: Any, y: Any, step_h: Any, own_h: Any, other_h: Any, step_w: Any, own_w: Any, other_w: Any) -> None:
     planes, height, width = x.shape
     sh, sw = step_h.size, step_w.size
     _bilinear(*plane_grid(planes, height * width * sh * sw), x, y, planes, height, width, sh, sw)
