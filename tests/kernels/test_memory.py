@@ -1,9 +1,11 @@
 """Memory for large results: no two live arrays overlap, what is freed is used again, and nothing else is kept."""
 
+import os
 import threading
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,3 +107,16 @@ def test_results_of_kernels_use_it() -> None:
     assert bounds(kernels.leaky_relu(x, 0.5))[0] == start
     kernels.release_memory()
     np.testing.assert_array_equal(kernels.leaky_relu(x, 0.5), x)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_process_has_a_copy() -> None:
+    a = Heap().empty((MIB,), np.dtype(np.uint8))
+    a[:] = 1
+    child = os.fork()
+    if child == 0:
+        a[:] = 2
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (a == 1).all()
