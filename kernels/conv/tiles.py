@@ -1,0 +1,227 @@
+"""Convolution on a GPU as products of tiles: which tile a layer gets, and the launches.
+
+    rows (output channels) up to 8       convolve_thin
+    else                                 convolve, in tiles of as many rows as wastes least
+
+A grid of too few tiles leaves processors idle, so the sum of a tile is then shared by several blocks (splits), whose
+parts a second kernel adds up in a fixed order. How many is computed from the shapes alone, so that a result has the
+same bits on every GPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+from typing import Any
+
+import numpy as np
+
+from ..arguments import Pair, empty
+from ..launch import THREADS, Kernel, aligned, grid_for
+
+# Blocks that keep a large GPU busy: two on each of the 132 processors of an H100.
+BUSY = 264
+# A block's sum is at least so many slabs long; below it, starting and writing the part cost more than they save.
+SHORTEST = 8
+THIN_ROWS = 8
+
+TAPS, FLAT, POINT = 0, 1, 2
+
+
+F4, F8 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A configuration of the kernels on tiles.
+
+    rows x columns results by ``threads`` threads that hold ``each`` of them, ``depth`` terms at a time. ``blocks`` is
+    how many a processor is to hold: with its 65,536 registers, 2 x 256 threads may have 128 each, 3 x 128 threads 168.
+    """
+
+    rows: int
+    columns: int
+    depth: int
+    each: Pair
+    threads: int
+    blocks: int
+    dtype: np.dtype[Any]
+    tf32: int = 0
+
+    def kernel(self, name: str, gather: int = TAPS) -> Kernel:
+        return Kernel(
+            __file__, name, types=(self.dtype,), BM=self.rows, BN=self.columns, BK=self.depth, TM=self.each[0],
+            TN=self.each[1], THREADS=self.threads, BLOCKS=self.blocks, TF32=self.tf32, GATHER=gather,
+        )  # fmt: skip
+
+
+_LARGE = Tile(128, 128, 8, (8, 8), 256, 2, F4)
+_MIDDLE = Tile(64, 128, 8, (8, 8), 128, 3, F4)
+_LOW = Tile(32, 128, 8, (4, 8), 128, 4, F4)
+_SQUARE = Tile(64, 64, 16, (8, 4), 128, 3, F4)
+_FEW = Tile(4, 128, 16, (4, 2), 64, 8, F4)
+_DOUBLE = Tile(64, 64, 8, (4, 4), 256, 2, F8)
+_DOUBLE_FEW = Tile(4, 128, 16, (4, 2), 64, 8, F8)
+_TF32_LARGE = Tile(128, 128, 16, (8, 8), 256, 1, F4, tf32=1)
+_TF32_MIDDLE = Tile(64, 128, 16, (4, 16), 128, 3, F4, tf32=1)
+
+# What `convolve` is made with, by precision and by how pixels are gathered (gpu.cu: TAPS, FLAT, POINT)
+_TILES: dict[str, dict[int, tuple[Tile, ...]]] = {
+    "float32": {TAPS: (_LARGE, _MIDDLE, _LOW), FLAT: (_MIDDLE, _LOW), POINT: (_MIDDLE,)},
+    "float64": {TAPS: (_DOUBLE,), FLAT: (_DOUBLE,), POINT: (_DOUBLE,)},
+    "tf32": {TAPS: (_TF32_LARGE, _TF32_MIDDLE), FLAT: (_TF32_MIDDLE,)},
+}
+_convolve = {
+    (tile, gather): tile.kernel("convolve", gather)
+    for by_gather in _TILES.values()
+    for gather, tiles in by_gather.items()
+    for tile in tiles
+}
+_correlate = {
+    tile: tile.kernel("correlate")
+    for tile in (_LARGE, _SQUARE, _FEW, _DOUBLE, _DOUBLE_FEW, _TF32_LARGE, _TF32_MIDDLE)
+}
+_thin = {rows: Kernel(__file__, "convolve_thin", ROWS=rows) for rows in (4, 8)}
+_pack = Kernel(__file__, "pack", ROWS=4)
+_reduce = Kernel(__file__, "reduce", ROWS=4)
+
+
+def _up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def _least_waste(tiles: tuple[Tile, ...], rows: int) -> Tile:
+    """The tile that pads ``rows`` the least; of equals the first."""
+    return min(tiles, key=lambda tile: _up(rows, tile.rows))
+
+
+def _splits(tiles: int, slabs: int) -> int:
+    """How many blocks share the sum of a tile."""
+    return max(1, min(BUSY // tiles, slabs // SHORTEST))
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a convolution looks at its source, forward or, ``transposed``, round the other way."""
+
+    transposed: bool
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+
+    @property
+    def area(self) -> int:
+        return self.kernel[0] * self.kernel[1]
+
+    @property
+    def point(self) -> bool:
+        """Whether each pixel makes the pixel at its own place, and no other."""
+        return self.kernel == self.stride == (1, 1) and self.padding == (0, 0)
+
+    @property
+    def phases(self) -> int:
+        return self.stride[0] * self.stride[1] if self.transposed else 1
+
+    def grid(self, out_hw: Pair) -> Pair:
+        """How many pixels q there are; each phase of the output has one for each."""
+        down, across = self.stride if self.transposed else (1, 1)
+        return -(-out_hw[0] // down), -(-out_hw[1] // across)
+
+    def arguments(self) -> tuple[Any, ...]:
+        """As the kernels take it."""
+        every = (s // gcd(s, d) for s, d in zip(self.stride, self.dilation, strict=True))
+        return (self.transposed, *self.kernel, *self.stride, *self.padding, *self.dilation, *every)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which kernel makes a layer, and the sizes of its packed weights: channels and rows, padded."""
+
+    tile: Tile | None  # None: convolve_thin
+    gather: int
+    thin_rows: int
+    channels: int
+    rows: int
+
+
+def plan(geometry: Geometry, source: Any, rows: int, groups: int, precision: str) -> Plan:
+    """Choose for a source N,C,H,W and ``rows`` output channels of each group."""
+    channels = source.shape[1] // groups
+    if rows <= THIN_ROWS:
+        thin = 4 if rows <= 4 else 8
+        return Plan(None, TAPS, thin, channels, _up(rows, thin))
+    tiles = _TILES["tf32" if precision == "tf32" else str(source.dtype)]
+    gather = TAPS
+    if _up(channels, tiles[TAPS][0].depth) > 1.25 * channels and channels * geometry.area < 2**30:
+        gather = FLAT
+    elif POINT in tiles and geometry.point and source.shape[2] * source.shape[3] % 4 == 0 and aligned(source):
+        gather = POINT
+    tile = _least_waste(tiles[gather], rows)
+    return Plan(tile, gather, 0, channels if gather == FLAT else _up(channels, tile.depth), _up(rows, tile.rows))
+
+
+def packed_like(chosen: Plan, geometry: Geometry, like: Any, groups: int) -> Any:
+    """Return memory for the packed weights."""
+    return empty((groups, geometry.area, chosen.channels, chosen.rows), like)
+
+
+def pack(w: Any, packed: Any, channels: int, rows: int, group_stride: int, row_stride: int, channel_stride: int) -> None:
+    """Fill ``packed`` from w; the strides are in elements, and the kernel's elements lie together."""
+    groups, area, padded_channels, padded_rows = packed.shape
+    _pack(
+        grid_for(packed.size // area), (THREADS,), w, packed, groups, area, channels, padded_channels, rows, padded_rows,
+        group_stride, row_stride, channel_stride,
+    )  # fmt: skip
+
+
+def convolve(
+    geometry: Geometry, chosen: Plan, source: Any, packed: Any, rows: int, bias: Any, y: Any, groups: int
+) -> None:
+    """Fill y from packed weights, sized as ``chosen`` says. A bias of length 0 is none."""
+    images, channels, height, width = source.shape
+    q_hw = geometry.grid(y.shape[2:])
+    pixels = images * q_hw[0] * q_hw[1]
+    bias = bias if bias.size else None
+    sizes = (
+        images, groups, channels // groups, height, width, rows, chosen.channels, chosen.rows, *y.shape[2:], *q_hw,
+        *geometry.arguments(),
+    )  # fmt: skip
+    tile = chosen.tile
+    if tile is None:
+        blocks = -(-pixels // 512) * (chosen.rows // chosen.thin_rows) * geometry.phases * groups
+        _thin[chosen.thin_rows]((blocks,), (256,), source, packed, bias, y, *sizes)
+        return
+    tiles = -(-pixels // tile.columns) * (chosen.rows // tile.rows) * geometry.phases * groups
+    splits = _splits(tiles, geometry.area * chosen.channels // geometry.phases // tile.depth)
+    parts = empty((splits, *y.shape), y) if splits > 1 else None
+    plane = y.shape[2] * y.shape[3]
+    whole_runs = not geometry.transposed and plane % 4 == 0 and aligned(y)
+    _convolve[tile, chosen.gather](
+        (tiles * splits,), (tile.threads,), source, packed, bias, y, parts, *sizes, splits, whole_runs
+    )
+    if parts is not None:
+        _reduce(grid_for(y.size), (THREADS,), parts, bias, y, y.size, splits, y.shape[1], plane)
+
+
+def correlate(geometry: Geometry, x: Any, gy: Any, gw: Any, groups: int, precision: str) -> None:
+    """Fill gw, O,C/groups,kH,kW: the gradient by the weights of what ``geometry`` does to x."""
+    images, channels, height, width = x.shape
+    rows, columns = gw.shape[0] // groups, gw.size // gw.shape[0]
+    if x.dtype == F8:
+        tile = _DOUBLE_FEW if rows <= 4 else _DOUBLE
+    elif rows <= 4:
+        tile = _FEW
+    elif precision == "tf32":
+        tile = _least_waste((_TF32_LARGE, _TF32_MIDDLE), rows)
+    else:
+        tile = _LARGE if rows > 64 and columns > 64 else _SQUARE
+    tiles = -(-rows // tile.rows) * -(-columns // tile.columns) * groups
+    splits = _splits(tiles, images * gy.shape[2] * gy.shape[3] // tile.depth)
+    parts = empty((splits, *gw.shape), gw) if splits > 1 else None
+    _correlate[tile](
+        (tiles * splits,), (tile.threads,), x, gy, gw, parts, images, groups, channels // groups, height, width, rows,
+        *gy.shape[2:], *geometry.kernel, *geometry.stride, *geometry.padding, *geometry.dilation, splits,
+    )  # fmt: skip
+    if parts is not None:
+        _reduce(grid_for(gw.size), (THREADS,), parts, None, gw, gw.size, splits, 1, gw.size)
