@@ -10,8 +10,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate(
     const T* x, const T* gy, T* gw, T* parts, int images, int groups, int channels, int height, int width, int rows,
     int q_height, int q_width, int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w,
     int dilation_h, int dilation_w, int splits) {
-    __shared__ alignas(16) T a[2][BK][BM + PAD];
-    __shared__ alignas(16) T b[2][BK][BN + PAD];
+    alignas(16) __shared__ T a[2][BK][BM + PAD];
+    alignas(16) __shared__ T b[2][BK][BN + PAD];
     struct Column {
         int row, column;  // of the tap, relative to q * stride; row is below everything for columns that do not exist
         long long at;     // of the tap, relative to the first channel's pixel q * stride

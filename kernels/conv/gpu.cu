@@ -63,8 +63,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve(
     int width, int rows, int padded_channels, int padded_rows, int out_height, int out_width, int q_height, int q_width,
     bool transposed, int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w,
     int dilation_h, int dilation_w, int every_h, int every_w, int splits, bool whole_runs) {
-    __shared__ alignas(16) T a[2][BK][BM + PAD];
-    __shared__ alignas(16) T b[2][BK][BN + PAD];
+    alignas(16) __shared__ T a[2][BK][BM + PAD];
+    alignas(16) __shared__ T b[2][BK][BN + PAD];
     const int thread = threadIdx.x;
     const long long q_plane = (long long)q_height * q_width, pixels = images * q_plane;
     const long long plane = (long long)height * width;

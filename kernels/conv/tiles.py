@@ -59,9 +59,9 @@ _LARGE = Tile(128, 128, 8, (8, 8), 256, 2, F4)
 _MIDDLE = Tile(64, 128, 8, (8, 8), 128, 3, F4)
 _LOW = Tile(32, 128, 8, (4, 8), 128, 4, F4)
 _SQUARE = Tile(64, 64, 16, (8, 4), 128, 3, F4)
-_FEW = Tile(4, 128, 16, (4, 2), 64, 8, F4)
+_FEW = Tile(4, 64, 16, (4, 1), 64, 8, F4)
 _DOUBLE = Tile(64, 64, 8, (4, 4), 256, 2, F8)
-_DOUBLE_FEW = Tile(4, 128, 16, (4, 2), 64, 8, F8)
+_DOUBLE_FEW = Tile(4, 64, 16, (4, 1), 64, 8, F8)
 _TF32_LARGE = Tile(128, 128, 16, (8, 8), 256, 1, F4, tf32=1)
 _TF32_MIDDLE = Tile(64, 128, 16, (4, 16), 128, 3, F4, tf32=1)
 
@@ -78,8 +78,7 @@ _convolve = {
     for tile in tiles
 }
 _correlate = {
-    tile: tile.kernel("correlate")
-    for tile in (_LARGE, _SQUARE, _FEW, _DOUBLE, _DOUBLE_FEW, _TF32_LARGE, _TF32_MIDDLE)
+    tile: tile.kernel("correlate") for tile in (_LARGE, _SQUARE, _FEW, _DOUBLE, _DOUBLE_FEW, _TF32_LARGE, _TF32_MIDDLE)
 }
 _thin = {rows: Kernel(__file__, "convolve_thin", ROWS=rows) for rows in (4, 8)}
 _pack = Kernel(__file__, "pack", ROWS=4)
@@ -166,7 +165,9 @@ def packed_like(chosen: Plan, geometry: Geometry, like: Any, groups: int) -> Any
     return empty((groups, geometry.area, chosen.channels, chosen.rows), like)
 
 
-def pack(w: Any, packed: Any, channels: int, rows: int, group_stride: int, row_stride: int, channel_stride: int) -> None:
+def pack(
+    w: Any, packed: Any, channels: int, rows: int, group_stride: int, row_stride: int, channel_stride: int
+) -> None:
     """Fill ``packed`` from w; the strides are in elements, and the kernel's elements lie together."""
     groups, area, padded_channels, padded_rows = packed.shape
     _pack(

@@ -33,9 +33,7 @@ def _convolved(
     convolve(geometry, chosen, x, packed, rows, bias, y, 1)
 
 
-def upsample_conv2d(
-    x: Any, w: Any, bias: Any, y: Any, scale: Pair, padding: Pair, precision: str = "float32"
-) -> None:
+def upsample_conv2d(x: Any, w: Any, bias: Any, y: Any, scale: Pair, padding: Pair, precision: str = "float32") -> None:
     """Fill y. The arguments are checked, in C order and not empty."""
     outputs, channels, *kernel = w.shape
     area = kernel[0] * kernel[1]
