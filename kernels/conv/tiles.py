@@ -171,8 +171,8 @@ def pack(
     """Fill ``packed`` from w; the strides are in elements, and the kernel's elements lie together."""
     groups, area, padded_channels, padded_rows = packed.shape
     _pack(
-        grid_for(packed.size // area), (THREADS,), w, packed, groups, area, channels, padded_channels, rows, padded_rows,
-        group_stride, row_stride, channel_stride,
+        grid_for(packed.size // area), (THREADS,), w, packed, groups, area, channels, padded_channels, rows,
+        padded_rows, group_stride, row_stride, channel_stride,
     )  # fmt: skip
 
 
