@@ -32,8 +32,6 @@ from contextvars import ContextVar
 from types import CodeType
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from .device import Array
 from .guard import fingerprint, frozen
 from .tensor import Tensor, as_tensor
@@ -187,9 +185,9 @@ class Node:
         self.inputs = None
         self.outputs = tuple(map(_kind, self.outputs))
 
-    def zeros(self, index: int) -> Tensor:
-        """A zero gradient for output ``index``, for a Function of several outputs of which only some were used."""
-        return Tensor(np.zeros(*_kind(self.outputs[index])))
+    def zeros(self, index: int, like: Tensor) -> Tensor:
+        """A zero gradient for output ``index``, on the device of ``like``, where only other outputs were used."""
+        return Tensor(like.namespace.zeros(*_kind(self.outputs[index])))
 
     def saved(self, live: bool) -> tuple[Any, list[Tensor | None]]:
         """Return the saved output(s) and inputs as Tensors: part of the graph if ``live``, else constants."""
@@ -228,7 +226,10 @@ class Node:
     def backward(self, needs: tuple[bool, ...], gys: list[Tensor | None], live: bool) -> Sequence[Tensor | None]:
         """Run the Function's ``backward`` and check what it returns."""
         y, xs = self.saved(live)
-        gy = tuple([self.zeros(i) if g is None else g for i, g in enumerate(gys)]) if self.several else gys[0]
+        gy: Any = gys[0]
+        if self.several:
+            like = next(g for g in gys if g is not None)
+            gy = tuple([self.zeros(i, like) if g is None else g for i, g in enumerate(gys)])
         try:
             result = self.function.backward(needs, gy, y, *xs)
         except Exception as error:

@@ -46,17 +46,55 @@ def require_cuda() -> Any:
     """Import and return CuPy with a usable GPU, or raise DeviceError with what is missing and what to do."""
     try:
         import cupy
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise DeviceError(
             "device 'cuda' needs CuPy, which is not installed: pip install 'scratchgan[cuda12]' (or cuda13), "
             "or use device 'cpu'"
         ) from error
+    except ImportError as error:  # CuPy is there, but not the CUDA libraries that it was built for
+        raise DeviceError(f"device 'cuda': CuPy cannot be imported ({_first_line(error)}); {_OTHER_CUDA}") from error
+    runtime = cupy.cuda.runtime
     try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise DeviceError(
-            f"device 'cuda': no usable GPU ({error}); check the driver with nvidia-smi, or use 'cpu'"
-        ) from error
+        count = runtime.getDeviceCount()
+    except runtime.CUDARuntimeError as error:
+        if "InsufficientDriver" not in str(error):
+            advice = "check the driver with nvidia-smi, or use 'cpu'"
+        else:
+            version = runtime.runtimeGetVersion()
+            advice = (
+                f"CuPy is for CUDA {version // 1000}.{version % 1000 // 10}, and there is no NVIDIA driver or it "
+                "is too old: nvidia-smi shows the newest CUDA that a driver knows. Update it, install the CuPy "
+                "of an older CUDA (scratchgan[cuda12]), or use 'cpu'"
+            )
+        raise DeviceError(f"device 'cuda': no usable GPU ({error}); {advice}") from error
     if count == 0:
         raise DeviceError("device 'cuda': no GPU was found; check the driver with nvidia-smi, or use 'cpu'")
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:  # CuPy has an exception of its own for each library
+        raise DeviceError(
+            f"device 'cuda': NVRTC, CUDA's compiler, is missing ({_first_line(error)}); {_OTHER_CUDA}"
+        ) from error
     return cupy
+
+
+_OTHER_CUDA = (
+    "install the CuPy of this machine's CUDA, and only that one: scratchgan[cuda12] or scratchgan[cuda13], with CUDA's "
+    "libraries as wheels if the system has none (pip install 'cupy-cuda12x[ctk]')"
+)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def memory_error(error: BaseException) -> str | None:
+    """Return what to say if ``error`` is a GPU's lack of memory: what was asked for, what is free, what to lower."""
+    cupy = sys.modules.get("cupy")
+    if cupy is None or not isinstance(error, cupy.cuda.memory.OutOfMemoryError):
+        return None
+    free, total = (round(n / 2**20) for n in cupy.cuda.Device().mem_info)
+    return (
+        f"out of GPU memory: {_first_line(error)} {free:,} of the GPU's {total:,} MiB are free; use a smaller --batch, "
+        "--size or --width, or end what else uses the GPU (nvidia-smi lists it)"
+    )

@@ -42,7 +42,7 @@ def report(error: BaseException, *, program: str, debug: bool) -> int:
 def describe(error: BaseException) -> tuple[str, int]:
     """Return what to say about ``error``, on one line, and the exit code: 2 where the request itself is at fault."""
     from ..data import DataError
-    from ..device import DeviceError
+    from ..device import DeviceError, memory_error
     from ..metrics import MetricError
     from ..train import ConfigError, TrainError
 
@@ -53,6 +53,9 @@ def describe(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         return "stopped", 130
     if isinstance(error, MemoryError):
+        on_gpu = memory_error(error)
+        if on_gpu is not None:
+            return on_gpu, 1
         return "out of memory: use a smaller --batch, --size or --limit", 1
     if isinstance(error, OSError) and error.errno is not None:
         advice = _ADVICE.get(error.errno, error.strerror or "the system refused")

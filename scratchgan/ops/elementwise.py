@@ -433,7 +433,8 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     condition = condition.data if isinstance(condition, Tensor) else condition
     if condition.dtype != bool:
         raise TypeError(f"where: the condition must be bool, got {condition.dtype}")
-    return Where(condition)(*_operands("where", a, b))
+    a, b = _operands("where", a, b)
+    return Where(a.namespace.asarray(condition))(a, b)
 
 
 def maximum(a: Any, b: Any) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device import to_device
 from ..tensor import Tensor, as_tensor
 from .elementwise import abs, multiply, softplus, subtract
 from .reduce import logsumexp, mean
@@ -31,7 +32,7 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any) -> Tensor:
 def cross_entropy(logits: Any, labels: Any) -> Tensor:
     """The mean of -log softmax(logits)[label]: logits (N,K), labels N integers from 0 to K-1."""
     logits = as_tensor(logits)
-    labels = np.asarray(labels.data if isinstance(labels, Tensor) else labels)
+    labels = to_device(labels.data, "cpu") if isinstance(labels, Tensor) else np.asarray(labels)
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or labels.dtype.kind not in "iu":
         raise ValueError(
             "cross_entropy: logits must be (N,K) and labels N integers, "

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device import to_device
 from ..tensor import Tensor, as_tensor
 from .shape import getitem
 
@@ -16,7 +17,7 @@ def embedding(indices: Any, weight: Any) -> Tensor:
     A row used twice gets both gradients.
     """
     weight = as_tensor(weight)
-    indices = np.asarray(indices.data if isinstance(indices, Tensor) else indices)
+    indices = to_device(indices.data, "cpu") if isinstance(indices, Tensor) else np.asarray(indices)
     if weight.ndim != 2 or indices.dtype.kind not in "iu":
         raise TypeError(f"embedding: it takes integers and a (K,D) table, got {indices.dtype} and {weight.shape}")
     if indices.size and not 0 <= indices.min() <= indices.max() < weight.shape[0]:

@@ -107,6 +107,10 @@ class GetItem(Function):
         return PutItem(self.index, self.source)(gy)
 
 
+def _is_mask(part: Any) -> bool:
+    return hasattr(part, "dtype") and part.dtype.kind == "b"
+
+
 class PutItem(Function):
     """Zeros of ``shape`` with the input added in at ``index``; an index that repeats adds up."""
 
@@ -119,8 +123,8 @@ class PutItem(Function):
         xp = namespace(x)
         result = xp.zeros(self.shape, x.dtype)
         parts = self.index if isinstance(self.index, tuple) else (self.index,)
-        if all(isinstance(part, (int, slice, type(None), type(Ellipsis))) for part in parts):
-            result[self.index] = x  # slices never repeat an element
+        if all(isinstance(part, (int, slice, type(None), type(Ellipsis))) or _is_mask(part) for part in parts):
+            result[self.index] = x  # slices and masks never repeat an element
         else:
             xp.add.at(result, self.index, x)
         return result

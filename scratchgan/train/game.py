@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import grad, no_grad
-from ..device import Array, to_device
+from ..device import Array, namespace, to_device
 from ..models.gan import Discriminator, Generator
 from ..nn import Module
 from ..optim import Adam, ExponentialMovingAverage
@@ -87,43 +87,43 @@ class Game:
         metrics = self._update_discriminator(next_batch(), fake.detach())
         metrics |= self._update_generator(fake)
         self.ema.update(self.generator)
-        return metrics
+        return _checked(_numbers(metrics))
 
     def _latents(self) -> Tensor:
         z = self.random["latents"].standard_normal((self.config.batch, self.config.latent), np.float32)
         return Tensor(to_device(z, self.config.device))
 
-    def _update_discriminator(self, batch: np.ndarray, fake: Tensor) -> dict[str, float]:
+    def _update_discriminator(self, batch: np.ndarray, fake: Tensor) -> dict[str, Array]:
         batch.flags.writeable = False  # it is ours, and what cannot change need not be watched for changes
         real = Tensor(to_device(batch, self.config.device), requires_grad=self.config.r1 > 0)
         real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
         loss = self.loss.discriminator(real_logits, fake_logits)
-        metrics = {"loss_d": loss.item(), "d_real": self._answer(real_logits), "d_fake": self._answer(fake_logits)}
+        metrics = {"loss_d": loss.data, "d_real": self._answer(real_logits), "d_fake": self._answer(fake_logits)}
         if self.config.loss == "wgan-gp":
             penalty = gradient_penalty(self.discriminator, real.data, fake.data, self.random["penalty"])
-            metrics["penalty"] = penalty.item()
+            metrics["penalty"] = penalty.data
             loss = loss + penalty * self.config.gradient_penalty
         if self.config.r1 > 0:
             penalty = r1_penalty(real_logits, real)
-            metrics["r1"] = penalty.item()
+            metrics["r1"] = penalty.data
             loss = loss + penalty * self.config.r1
         gradients = grad(loss, self.discriminator.parameters(), retain_graph=False)
         metrics["grad_d"] = _norm(gradients)
-        _check_finite(metrics, "D")
+        _check_on_cpu(metrics)
         self.optimizer_d.step(gradients)
         return metrics
 
-    def _update_generator(self, fake: Tensor) -> dict[str, float]:
+    def _update_generator(self, fake: Tensor) -> dict[str, Array]:
         loss = self.loss.generator(self.discriminator(fake))
         gradients = grad(loss, self.generator.parameters(), retain_graph=False)
-        metrics = {"loss_g": loss.item(), "grad_g": _norm(gradients)}
-        _check_finite(metrics, "G")
+        metrics = {"loss_g": loss.data, "grad_g": _norm(gradients)}
+        _check_on_cpu(metrics)
         self.optimizer_g.step(gradients)
         return metrics
 
-    def _answer(self, logits: Tensor) -> float:
+    def _answer(self, logits: Tensor) -> Array:
         """Return D's mean answer: a probability if the loss makes it one."""
-        return float((logits.detach().sigmoid() if self.loss.probability else logits).data.mean())
+        return (logits.detach().sigmoid() if self.loss.probability else logits).data.mean()
 
     # Checkpoints
 
@@ -164,9 +164,12 @@ def draw(generator: Module, latents: np.ndarray, device: str, chunk: int = 64) -
     return np.concatenate(parts)
 
 
-def _norm(gradients: Sequence[Tensor]) -> float:
-    """Return the Euclidean norm of all gradients together."""
-    return math.sqrt(sum(float(_dot(g.data)) for g in gradients))
+def _norm(gradients: Sequence[Tensor]) -> Array:
+    """Return the Euclidean norm of all gradients together, where they are."""
+    squares: Any = [_dot(g.data) for g in gradients]
+    if isinstance(squares[0], np.generic):
+        return np.float64(math.sqrt(sum(map(float, squares))))
+    return sum(squares[1:], squares[0]) ** 0.5
 
 
 def _dot(array: Array) -> Array:
@@ -174,7 +177,26 @@ def _dot(array: Array) -> Array:
     return flat @ flat
 
 
-def _check_finite(metrics: dict[str, float], who: str) -> None:
+def _numbers(metrics: dict[str, Array]) -> dict[str, float]:
+    """Return scalars as Python numbers; from a GPU in one copy, the one time in a step that the host waits for it."""
+    first = next(iter(metrics.values()))
+    if isinstance(first, (np.ndarray, np.generic)):
+        return {name: float(value) for name, value in metrics.items()}
+    together = namespace(first).stack([value.reshape(()).astype(np.float64) for value in metrics.values()])
+    return dict(zip(metrics, to_device(together, "cpu").tolist(), strict=True))
+
+
+def _check_on_cpu(metrics: dict[str, Array]) -> None:
+    """Stop before an update with numbers that are not finite. On a GPU this would wait for it: there the step's end
+    checks, when the parameters have been updated."""
+    if isinstance(next(iter(metrics.values())), (np.ndarray, np.generic)):
+        _checked(_numbers(metrics))
+
+
+def _checked(metrics: dict[str, float]) -> dict[str, float]:
+    """Return ``metrics``; DivergedError if one is not finite."""
     for name, value in metrics.items():
         if not math.isfinite(value):
+            who = "G" if name.endswith("_g") else "D"
             raise DivergedError(f"{name} of {who}'s update is {value}")
+    return metrics
