@@ -95,10 +95,12 @@ PEERS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15, help="how many times each runs (default 15)")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="which others (default: all)")
     parser.add_argument("--json", type=Path, help="write the raw samples to this file")
     options = parser.parse_args()
     runs = {"scratchgan": ours()}
-    for name, (module, make) in PEERS.items():
+    for name in options.peers:
+        module, make = PEERS[name]
         if importlib.util.find_spec(module):
             runs[name] = make()
         else:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from numba import prange
 
 from ..jit import kernel
-from ..simd import PITCH, ROW_STEP, UNIT, copy_every_second, copy_run, write_run
+from ..simd import PANEL_ROWS, PITCH, ROW_STEP, UNIT, copy_every_second, copy_run, prefetch, write_run
 from .gemm import multiply
 
 REGISTER_BYTES = UNIT.register_bytes
@@ -120,7 +120,18 @@ def _task(x, a, y, memory, band, task):
     whole_pixels = pixels // stripe * stripe
     _gather(x, memory, image, first_row, rows, band)
     if whole_filters > 0 and whole_pixels > 0:
-        multiply(y, y_at, plane, a, 0, whole_filters, memory, 0, band.pitch, whole_pixels, band.depth, True)
+        # Tile by tile, and the next one's places in the output fetched meanwhile: planes are too far apart for the
+        # processor to guess.
+        for m in range(0, whole_filters, PANEL_ROWS):
+            rows_of_a = min(PANEL_ROWS, whole_filters - m)
+            to = y_at + m * plane
+            for column in range(0, whole_pixels, stripe):
+                for r in range(rows_of_a):
+                    for line in range(0, stripe, 64 // y.itemsize):
+                        prefetch(y, to + r * plane + column + stripe + line)
+                multiply(
+                    y, to + column, plane, a, m * PITCH, rows_of_a, memory, column, band.pitch, stripe, band.depth, True
+                )  # fmt: skip
     if whole_pixels < pixels:
         _through_scratch(
             y, y_at + whole_pixels, plane, a, 0, band.filters, memory, whole_pixels, pixels - whole_pixels, band
