@@ -1,0 +1,40 @@
+"""The tasks of bilinear algorithms, divided among threads.
+
+Every parallel loop takes Numba seconds to compile, so all that bilinear algorithms do shares this one.
+"""
+
+from __future__ import annotations
+
+from numba import prange
+
+from ..jit import kernel
+from .tile_weights import correlate_task
+from .tile_products import WEIGHT_ROWS, convolve_task, sum_weights
+
+SUM_WEIGHTS, CONVOLVE, CORRELATE = 0, 1, 2
+
+
+@kernel(parallel=True)
+def run_tasks(what, x, w, bias, y, a, memory, finite, strides, first, offset, coefficient, tilings):
+    """SUM_WEIGHTS makes A of w. Then CONVOLVE fills y: the convolution of x, plus bias. CORRELATE fills w with the
+    weight gradient, of x and y.
+
+    All arrays are flat; ``strides`` are those of w by output channel and channel. ``finite`` has a number for each
+    worker, which becomes 0 if a result of its is not finite.
+    """
+    workers = finite.size
+    for worker in prange(workers):
+        tiling = tilings[0]
+        own = memory[worker * tiling.memory : (worker + 1) * tiling.memory]
+        if what == SUM_WEIGHTS:
+            rows = -(-tiling.out_channels // WEIGHT_ROWS)
+            for task in range(worker, rows * tiling.channel_blocks, workers):
+                sum_weights(w, a, own, strides, first, offset, coefficient, tiling, task)
+        else:
+            for task in range(worker, tiling.tasks, workers):
+                if what == CONVOLVE:
+                    ended = convolve_task(x, a, bias, y, own, first, offset, coefficient, tiling, task)
+                else:
+                    ended = correlate_task(x, y, w, own, strides, first, offset, coefficient, tiling, task)
+                if not ended:
+                    finite[worker] = 0

@@ -1,0 +1,246 @@
+"""The sizes with which bilinear algorithms run: bands, blocks and tables for ``tile_products.py`` and ``tile_weights.py``."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from ..simd import MAX_DEPTH, PITCH, ROW_STEP, lanes
+from . import blocks, tile_products, tile_tasks
+from .bilinear import Square
+from .memory import up, workspace
+from .plan import Pair
+
+# What a task stages is read once per product, so it may lie in the third cache; the products and the block of B that
+# is multiplied belong in the second.
+_STAGE_BYTES = 2 * 1024 * 1024
+_PRODUCT_BYTES = 640 * 1024
+
+
+class Placed(NamedTuple):
+    """An algorithm at its place: the source pixel that tile 0 sees first, and the outputs before the first of y."""
+
+    algorithm: Square
+    first: Pair
+    crop: Pair = (0, 0)
+
+
+def _table(sums: list[list[tuple[int, float]]], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return where each sum's terms begin, their offsets and their coefficients; see ``simd_sums.py``."""
+    first = np.cumsum([0] + [len(terms) for terms in sums])
+    offset = np.array([at for terms in sums for at, _ in terms], np.int64)
+    return first, offset, np.array([value for terms in sums for _, value in terms], dtype)
+
+
+def _pixel_sums(algorithm: Square, row: int, pixel: int) -> list[list[tuple[int, float]]]:
+    """The sums of pixels, for rows and pixels that are so far apart."""
+    return [
+        [(i * row + j * pixel, value) for (i, j), value in terms.items()]
+        for kinds in algorithm.source
+        for terms in kinds
+    ]
+
+
+def _parts(count: int, most: int) -> int:
+    """Return the size of the parts if ``count`` is cut into equal ones of at most ``most``."""
+    return -(-count // -(-count // max(1, most)))
+
+
+def convolve(
+    placed: Placed, x: np.ndarray, w: np.ndarray, strides: Pair, kernel: Pair, bias: np.ndarray, y: np.ndarray
+) -> bool:
+    """y = the convolution of x with w, plus bias, which may have length 0. Return False if some of it is not finite.
+
+    ``strides`` are those of w by output channel and by channel of x; its ``kernel`` is contiguous.
+    """
+    algorithm = placed.algorithm
+    products, kinds = len(algorithm.source), len(algorithm.source[0])
+    side, step, span = algorithm.side, algorithm.step, algorithm.span
+    images, channels, height, width = x.shape
+    out_channels, out_height, out_width = y.shape[1:]
+    workers = numba.get_num_threads()
+    lane, size = lanes(x.itemsize), x.itemsize
+    stripe = 2 * lane
+    rows, columns = -(-(out_height + placed.crop[0]) // side), -(-(out_width + placed.crop[1]) // side)
+    line = (columns - 1) * step + span
+    groups = -(-images // lane)
+
+    pixel_row = channels * line * lane * size
+    band_rows = max(1, (_STAGE_BYTES // pixel_row - span) // step + 1)
+    bands = max(-(-rows // band_rows), min(rows, -(-2 * workers // groups)))
+    band_rows = _parts(rows, -(-rows // bands))
+    bands = -(-rows // band_rows)
+
+    channel_block = _parts(channels, MAX_DEPTH // kinds)
+    chunk = _parts(out_channels, 2304 // products if products > 1 else 256)
+    product_rows = up(chunk, ROW_STEP)
+    tiles_at_once = _PRODUCT_BYTES // (products * product_rows * size) // stripe * 2
+    tiles_at_once = max(4, min(MAX_DEPTH // lane, tiles_at_once))
+    block_columns = _parts(columns, tiles_at_once)
+    block_rows = _parts(band_rows, tiles_at_once // block_columns)
+    pitch = up(block_rows * block_columns * lane, stripe) + 16
+
+    padded_rows = up(out_channels, ROW_STEP)
+    columns_at = up(channels * ((band_rows - 1) * step + span) * line * lane + lane * lane, 16)
+    products_at = columns_at + channel_block * kinds * pitch + stripe
+    results_at = products_at + products * product_rows * pitch
+    square_at = results_at + (block_columns * side + lane) * lane
+    memory_size = max(square_at + lane * lane, tile_products.WEIGHT_ROWS * kernel[0] * kernel[1] * PITCH + lane * PITCH)
+    sums = (
+        _pixel_sums(algorithm, line * lane, lane)
+        + [[(p * product_rows * pitch, value) for p, value in terms.items()] for terms in algorithm.outputs]
+        + [
+            [(PITCH * (u * kernel[1] + v), value) for (u, v), value in terms.items()]
+            for of_kinds in algorithm.weights
+            for terms in of_kinds
+        ]
+    )
+    tiling = tile_products.Tiling(
+        images=images,
+        channels=channels,
+        height=height,
+        width=width,
+        out_channels=out_channels,
+        out_height=out_height,
+        out_width=out_width,
+        products=products,
+        kinds=kinds,
+        elements=kernel[0] * kernel[1],
+        side=side,
+        step=step,
+        span=span,
+        output_entry=products * kinds,
+        weight_entry=products * kinds + side * side,
+        rows=rows,
+        columns=columns,
+        first_row=placed.first[0],
+        first_column=placed.first[1],
+        crop_top=placed.crop[0],
+        crop_left=placed.crop[1],
+        band_rows=band_rows,
+        bands=bands,
+        block_rows=block_rows,
+        block_columns=block_columns,
+        line=line,
+        channel_block=channel_block,
+        channel_blocks=-(-channels // channel_block),
+        chunk=chunk,
+        padded_rows=padded_rows,
+        stage_at=0,
+        gradients_at=0,
+        panels_at=0,
+        columns_at=columns_at,
+        products_at=products_at,
+        results_at=results_at,
+        square_at=square_at,
+        pitch=pitch,
+        product_pitch=product_rows * pitch,
+        memory=up(memory_size, 16),
+        tasks=groups * bands,
+    )
+    panels = products * tiling.channel_blocks * padded_rows * PITCH
+    memory = workspace(workers * tiling.memory + panels, x.dtype)
+    finite = np.ones(workers, np.int64)
+    if not bias.size:
+        bias = np.zeros(out_channels, y.dtype)
+    table = _table(sums, x.dtype)
+    for what in (tile_tasks.SUM_WEIGHTS, tile_tasks.CONVOLVE):
+        tile_tasks.run_tasks(
+            what, x.reshape(-1), w.reshape(-1), bias, y.reshape(-1), memory[workers * tiling.memory :], memory,
+            finite, strides, *table, blocks.record(tiling),
+        )  # fmt: skip
+    return bool(finite.all())
+
+
+def correlate(placed: Placed, x: np.ndarray, y: np.ndarray, gw: np.ndarray, strides: Pair, kernel: Pair) -> bool:
+    """gw = the gradient by w of sum(y * convolution of x with w). Return False if some of it is not finite.
+
+    ``strides`` are those of gw by channel of y and by channel of x; its ``kernel`` is contiguous.
+    """
+    algorithm = placed.algorithm
+    products, kinds, elements = len(algorithm.source), len(algorithm.source[0]), kernel[0] * kernel[1]
+    side, step, span = algorithm.side, algorithm.step, algorithm.span
+    images, channels, height, width = x.shape
+    out_channels, out_height, out_width = y.shape[1:]
+    workers = numba.get_num_threads()
+    lane = lanes(x.itemsize)
+    rows, columns = -(-(out_height + placed.crop[0]) // side), -(-(out_width + placed.crop[1]) // side)
+    line = (columns - 1) * step + span
+    pitch = up(out_channels, 2 * lane) + 16
+
+    chunk = _parts(channels, MAX_DEPTH // kinds)
+    chunk = -(-channels // up(-(-channels // chunk), min(workers, channels)))
+    tile_row = (chunk * line * step + columns * side * side * pitch) * lane * x.itemsize
+    band_rows = _parts(rows, _STAGE_BYTES // tile_row)
+    tiles_at_once = MAX_DEPTH // lane
+    block_columns = _parts(columns, tiles_at_once)
+    block_rows = _parts(band_rows, tiles_at_once // block_columns)
+
+    gradients_at = up(chunk * ((band_rows - 1) * step + span) * line * lane + lane * lane, 16)
+    panels_at = gradients_at + up(lane * band_rows * side * columns * side * pitch + lane * pitch, 16)
+    columns_at = panels_at + up(chunk * kinds, ROW_STEP) * PITCH + 16
+    products_at = columns_at + MAX_DEPTH * pitch
+    product_pitch = up(chunk * kinds, ROW_STEP) * pitch
+    results_at = products_at + products * product_pitch
+    of_elements: dict[Pair, list[tuple[int, float]]] = {(u, v): [] for u in range(kernel[0]) for v in range(kernel[1])}
+    for p, of_kinds in enumerate(algorithm.weights):
+        for kind, terms in enumerate(of_kinds):
+            for place, value in terms.items():
+                of_elements[place].append((p * product_pitch + kind * pitch, value))
+    of_products: list[list[tuple[int, float]]] = [[] for _ in range(products)]
+    for at, of_output in enumerate(algorithm.outputs):
+        for p, value in of_output.items():
+            of_products[p].append(((at // side * columns * side + at % side) * pitch, value))
+    tiling = tile_products.Tiling(
+        images=images,
+        channels=channels,
+        height=height,
+        width=width,
+        out_channels=out_channels,
+        out_height=out_height,
+        out_width=out_width,
+        products=products,
+        kinds=kinds,
+        elements=elements,
+        side=side,
+        step=step,
+        span=span,
+        output_entry=products * kinds,
+        weight_entry=products * kinds + products,
+        rows=rows,
+        columns=columns,
+        first_row=placed.first[0],
+        first_column=placed.first[1],
+        crop_top=placed.crop[0],
+        crop_left=placed.crop[1],
+        band_rows=band_rows,
+        bands=-(-rows // band_rows),
+        block_rows=block_rows,
+        block_columns=block_columns,
+        line=line,
+        channel_block=chunk,
+        channel_blocks=-(-channels // chunk),
+        chunk=chunk,
+        padded_rows=up(chunk * kinds, ROW_STEP),
+        stage_at=0,
+        gradients_at=gradients_at,
+        panels_at=panels_at,
+        columns_at=columns_at,
+        products_at=products_at,
+        results_at=results_at,
+        square_at=0,
+        pitch=pitch,
+        product_pitch=product_pitch,
+        memory=up(results_at + elements * pitch, 16),
+        tasks=-(-channels // chunk),
+    )
+    sums = _pixel_sums(algorithm, line * lane, lane) + of_products + list(of_elements.values())
+    finite = np.ones(workers, np.int64)
+    memory = workspace(workers * tiling.memory, x.dtype)
+    tile_tasks.run_tasks(
+        tile_tasks.CORRELATE, x.reshape(-1), gw.reshape(-1), np.empty(0, x.dtype), y.reshape(-1), memory[:0], memory,
+        finite, strides, *_table(sums, x.dtype), blocks.record(tiling),
+    )  # fmt: skip
+    return bool(finite.all())

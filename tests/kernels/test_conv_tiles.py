@@ -1,0 +1,316 @@
+"""Convolutions by bilinear algorithms: the identities themselves, and every path against the reference, to the bit."""
+
+import itertools
+import os
+import subprocess
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from layouts import assert_any_layout, assert_same_bits, integers
+
+from scratchgan import kernels
+from scratchgan.kernels.conv import bilinear, reference
+from scratchgan.kernels.conv.paths import PATHS, chosen
+from scratchgan.kernels.simd import ROW_STEP, lanes, runnable_units
+from scratchgan.kernels.simd import UNIT as THIS_UNIT
+from scratchgan.kernels.upsample_conv import reference as upsample_reference
+
+Pair = tuple[int, int]
+LANES = lanes(4)
+dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+# What the outputs of a tile are, in one dimension: output j is the sum over (pixel, kernel element).
+DEFINITIONS = {
+    "UPSAMPLED": [[(0, 0), (1, 1), (1, 2)], [(1, 0), (1, 1), (2, 2)]],
+    # x[q] met element u at output 2q - 1 + 2 - u and at the one after; pixel 0 of the tile is gy[2q - 1].
+    "UPSAMPLED_GRAD": [[(1, 1), (1, 2), (2, 0), (2, 1), (0, 2), (3, 0)]],
+    "STRIDED": [[(u, u) for u in range(4)], [(2 + u, u) for u in range(4)]],
+    "STRIDED_GRAD": [[(1, 1), (0, 3)], [(2, 0), (1, 2)], [(2, 1), (1, 3)], [(3, 0), (2, 2)]],
+    "SINGLE": [[(u, u) for u in range(3)], [(1 + u, u) for u in range(3)]],
+    "SINGLE_GRAD": [[(u, 2 - u) for u in range(3)], [(1 + u, 2 - u) for u in range(3)]],
+}
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_the_algorithm_is_the_convolution(name: str) -> None:
+    """The coefficient of every weight times every pixel in every output, in one dimension and in two."""
+    line: bilinear.Line = getattr(bilinear, name)
+    in_one = [{}, {}]
+    for at, output in enumerate(line.outputs):
+        for p, scale in output.items():
+            for kind, pixels in enumerate(line.source[p]):
+                for (pixel, a), (element, b) in itertools.product(pixels.items(), line.weights[p][kind].items()):
+                    key = (at, pixel, element)
+                    in_one[0][key] = in_one[0].get(key, 0) + scale * a * b
+    for at, pairs in enumerate(DEFINITIONS[name]):
+        for pair in pairs:
+            in_one[1][at, *pair] = in_one[1].get((at, *pair), 0) + 1
+    assert {key: value for key, value in in_one[0].items() if value} == in_one[1]
+
+    square = bilinear.square(line)
+    assert square.span == 1 + max(pixel for pairs in DEFINITIONS[name] for pixel, _ in pairs)
+    in_two: dict[tuple[int, ...], float] = {}
+    for at, output in enumerate(square.outputs):
+        for p, scale in output.items():
+            for kind, pixels in enumerate(square.source[p]):
+                for (pixel, a), (element, b) in itertools.product(pixels.items(), square.weights[p][kind].items()):
+                    in_two[at, *pixel, *element] = in_two.get((at, *pixel, *element), 0) + scale * a * b
+    expected = {
+        (i * square.side + j, i_pixel, j_pixel, u, v): a * b
+        for ((i, i_pixel, u), a), ((j, j_pixel, v), b) in itertools.product(in_one[1].items(), repeat=2)
+    }
+    assert {key: value for key, value in in_two.items() if value} == expected
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_no_product_sees_more_than_the_outputs_it_is_for(name: str) -> None:
+    """An output's products contain no pixel that the output does not: nothing that is not finite can get lost there."""
+    line: bilinear.Line = getattr(bilinear, name)
+    for output, pairs in zip(line.outputs, DEFINITIONS[name], strict=True):
+        seen = {pixel for p in output for kind in line.source[p] for pixel in kind}
+        assert seen == {pixel for pixel, _ in pairs}
+
+
+class Case(NamedTuple):
+    """A layer: batch, channels, input size, output channels and padding."""
+
+    n: int
+    channels: int
+    size: Pair
+    outputs: int
+    padding: Pair = (1, 1)
+
+
+def check_conv(case: Case, kernel: int, stride: int, dtype: type) -> None:
+    n, channels, size, outputs, padding = case
+    x, w = integers(1, (n, channels, *size), dtype), integers(2, (outputs, channels, kernel, kernel), dtype)
+    bias = integers(3, (outputs,), dtype)
+    options = ((stride, stride), padding, (1, 1), 1)
+    expected = reference.conv2d(x, w, *options) + bias[:, None, None]
+    y = np.full_like(expected, 77)
+    assert PATHS["conv2d"]["tiles"](x, w, bias, y, *options)
+    np.testing.assert_array_equal(y, expected)
+    gy = integers(4, y.shape, dtype)
+    gx, of_inputs = np.full_like(x, 77), integers(5, (channels,), dtype)
+    assert PATHS["conv2d_input_grad"]["tiles"](gy, w, of_inputs, gx, *options)
+    gx -= of_inputs[:, None, None]
+    np.testing.assert_array_equal(gx, reference.conv2d_input_grad(gy, w, size, *options))
+    gw = np.full_like(w, 77)
+    assert PATHS["conv2d_weight_grad"]["tiles"](x, gy, gw, *options)
+    np.testing.assert_array_equal(gw, reference.conv2d_weight_grad(x, gy, (kernel, kernel), *options))
+    assert np.vdot(y - bias[:, None, None], gy) == np.vdot(x, gx) == np.vdot(w, gw)
+
+
+def check_upsample(case: Case, dtype: type) -> None:
+    n, channels, size, outputs, padding = case
+    x, w = integers(1, (n, channels, *size), dtype), integers(2, (outputs, channels, 3, 3), dtype)
+    bias = integers(3, (outputs,), dtype)
+    options = ((2, 2), padding)
+    expected = upsample_reference.upsample_conv2d(x, w, *options) + bias[:, None, None]
+    y = np.full_like(expected, 77)
+    assert PATHS["upsample_conv2d"]["tiles"](x, w, bias, y, *options)
+    np.testing.assert_array_equal(y, expected)
+    gy = integers(4, y.shape, dtype)
+    gx = np.full_like(x, 77)
+    assert PATHS["upsample_conv2d_input_grad"]["tiles"](gy, w, gx, *options)
+    np.testing.assert_array_equal(gx, upsample_reference.upsample_conv2d_input_grad(gy, w, *options))
+    gw = np.full_like(w, 77)
+    assert PATHS["upsample_conv2d_weight_grad"]["tiles"](x, gy, gw, *options)
+    np.testing.assert_array_equal(gw, upsample_reference.upsample_conv2d_weight_grad(x, gy, (3, 3), *options))
+    assert np.vdot(y - bias[:, None, None], gy) == np.vdot(x, gx) == np.vdot(w, gw)
+
+
+# A tile has 1, 2 or 4 outputs each way, and a register LANES images. Every edge, a prime, and a pair that differs.
+SIZES = {
+    **{f"size={h}": Case(2, 3, (h, h + 2), 5) for h in (1, 2, 3, 4, 5, 7, 8, 9)},
+    **{f"padding={p}": Case(1, 2, (5, 6), 3, (p, 2)) for p in (0, 1, 2, 3, 4, 6)},
+    **{f"batch={n}": Case(n, 2, (3, 4), 3) for n in (1, LANES - 1, LANES, LANES + 1, 2 * LANES)},
+    **{f"channels={c}": Case(1, c, (2, 3), 3) for c in (1, LANES - 1, LANES, LANES + 1, 67, 257)},
+    **{f"outputs={o}": Case(1, 2, (2, 3), o) for o in (1, ROW_STEP, 2 * LANES - 1, 2 * LANES, 2 * LANES + 1, 67, 257)},
+    "a wide image": Case(LANES, 2, (3, 67), 3),
+    "many rows": Case(1, 20, (131, 4), 2),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_sizes(name: str) -> None:
+    """All three families on each; float64 has other lanes and other blocks."""
+    case = SIZES[name]
+    check_upsample(case, np.float32)
+    for kernel, stride in ((3, 1), (4, 2)):
+        if all(size + 2 * p >= kernel for size, p in zip(case.size, case.padding, strict=True)):
+            check_conv(case, kernel, stride, np.float32)
+
+
+@pytest.mark.parametrize("n", [1, LANES // 2 - 1, LANES // 2, LANES // 2 + 1])
+def test_float64(n: int) -> None:
+    case = Case(n, 11, (5, 6), 13)
+    check_upsample(case, np.float64)
+    check_conv(case, 3, 1, np.float64)
+    check_conv(case, 4, 2, np.float64)
+
+
+LAYERS = {
+    "3x3": (
+        lambda x, w: kernels.conv2d(x, w, padding=1),
+        lambda gy, w: kernels.conv2d_input_grad(gy, w, gy.shape[2:], padding=1),
+        lambda x, gy: kernels.conv2d_weight_grad(x, gy, (3, 3), padding=1),
+    ),
+    "4x4": (
+        lambda x, w: kernels.conv2d(x, w, stride=2, padding=1),
+        lambda gy, w: kernels.conv2d_input_grad(gy, w, (12, 8), stride=2, padding=1),
+        lambda x, gy: kernels.conv2d_weight_grad(x, gy, (4, 4), stride=2, padding=1),
+    ),
+    "upsampled": (
+        kernels.upsample_conv2d,
+        kernels.upsample_conv2d_input_grad,
+        lambda x, gy: kernels.upsample_conv2d_weight_grad(x, gy, (3, 3)),
+    ),
+}
+
+
+def wide(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return x, w and y of a layer that takes this path."""
+    rng = np.random.default_rng(6)
+    x, k = rng.standard_normal((LANES, 40, 12, 8)).astype(np.float32), 4 if name == "4x4" else 3
+    w = rng.standard_normal((50, 40, k, k)).astype(np.float32)
+    return x, w, LAYERS[name][0](x, w)
+
+
+def test_the_dispatch() -> None:
+    x, w, y = wide("4x4")
+    bias = np.empty(0, np.float32)
+    strided = ((2, 2), (1, 1), (1, 1), 1)
+    assert chosen("conv2d", x, w, bias, y, *strided) == "tiles"
+    assert chosen("conv2d_input_grad", y, w, bias, x, *strided) == "tiles"
+    assert chosen("conv2d_weight_grad", x, y, w, *strided) == "tiles"
+    assert chosen("conv2d", x[:3], w, bias, y[:3], *strided) == "gemm"
+    assert chosen("conv2d", x[:, :3], w[:, :3], bias, y, *strided) == "gemm"
+    assert chosen("conv2d", x, w, bias, y[:, :, :4, :3], (3, 3), (1, 1), (1, 1), 1) == "gemm"
+    x, w, y = wide("upsampled")
+    assert chosen("upsample_conv2d", x, w, bias, y, (2, 2), (1, 1)) == "tiles"
+    assert chosen("upsample_conv2d_input_grad", y, w, x, (2, 2), (1, 1)) == "tiles"
+    assert chosen("upsample_conv2d_weight_grad", x, y, w, (2, 2), (1, 1)) == "tiles"
+    assert chosen("upsample_conv2d", x, w, bias, y, (3, 3), (1, 1)) == "gemm"
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layouts_threads_and_memory(name: str) -> None:
+    x, w, y = wide(name)
+    for operator, arrays in zip(LAYERS[name], ((x, w), (y, w), (x, y)), strict=True):
+        assert_same_bits(lambda operator=operator, arrays=arrays: operator(*arrays))
+        if name == "4x4":
+            assert_any_layout(operator, *arrays)
+
+
+def test_nothing_is_written_beside_the_result() -> None:
+    x, w, y = wide("4x4")
+    bias = np.zeros(0, np.float32)
+    for n, columns in ((LANES, 4), (LANES - 3, 3)):
+        guarded = np.full(n * 50 * 6 * columns + 128, 77, np.float32)
+        out = guarded[64:-64].reshape(n, 50, 6, columns)
+        PATHS["conv2d"]["tiles"](x[:n, :, :, : 2 * columns].copy(), w, bias, out, (2, 2), (1, 1), (1, 1), 1)
+        assert (guarded[:64] == 77).all()
+        assert (guarded[-64:] == 77).all()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
+def test_what_is_not_finite_stays_where_it_belongs(bad: float, name: str) -> None:
+    """As the plain path has it; 3e38 is finite, but not the difference to its negative, which no output needs."""
+    forward, input_grad, weight_grad = LAYERS[name]
+    x, w, y = (array.round(0) for array in wide(name))
+    w[w == 0] = 1
+    x[1, 4, 5, 3], y[1, 3, 2, 1] = bad, bad
+    if np.isfinite(bad):
+        x[1, 4, 5, 4], y[1, 3, 2, 2] = -bad, -bad
+    else:
+        x[0, 1, 0, 7], y[2, 7, 5, 0] = bad, bad
+    plain = Plain(name, x, w, y)
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.testing.assert_array_equal(forward(x, w), plain.forward())
+        np.testing.assert_array_equal(input_grad(y, w), plain.input_grad())
+        np.testing.assert_array_equal(weight_grad(x, y), plain.weight_grad())
+
+
+class Plain:
+    """The matrix products of a layer, called by name."""
+
+    def __init__(self, name: str, x: np.ndarray, w: np.ndarray, y: np.ndarray):
+        self.x, self.w, self.y = x, w, y
+        self.operator = "upsample_conv2d" if name == "upsampled" else "conv2d"
+        stride = (2, 2) if name == "4x4" else (1, 1)
+        self.options = ((2, 2), (1, 1)) if name == "upsampled" else (stride, (1, 1), (1, 1), 1)
+        self.bias = () if name == "upsampled" else (np.empty(0, x.dtype),)
+
+    def forward(self) -> np.ndarray:
+        y = np.empty_like(self.y)
+        PATHS[self.operator]["gemm"](self.x, self.w, np.empty(0, y.dtype), y, *self.options)
+        return y
+
+    def input_grad(self) -> np.ndarray:
+        gx = np.empty_like(self.x)
+        PATHS[f"{self.operator}_input_grad"]["gemm"](self.y, self.w, *self.bias, gx, *self.options)
+        return gx
+
+    def weight_grad(self) -> np.ndarray:
+        gw = np.empty_like(self.w)
+        PATHS[f"{self.operator}_weight_grad"]["gemm"](self.x, self.y, gw, *self.options)
+        return gw
+
+
+# Root mean square error, in units of float32's rounding of the result's root mean square, and how many times that of
+# the plain path it may be. Winograd's F(2x2, 3x3) adds four pixels and halves sums of nine weights.
+@pytest.mark.parametrize(("name", "bound"), [("3x3", 3.0), ("4x4", 2.5), ("upsampled", 2.5)])
+def test_the_error_is_bounded(name: str, bound: float) -> None:
+    x, w, y = wide(name)
+    plain, of = Plain(name, x, w, y), upsample_reference if name == "upsampled" else reference
+    forward, input_grad, weight_grad = LAYERS[name]
+    wide_x, wide_w, wide_y = (array.astype(np.float64) for array in (x, w, y))
+    size, kernel = (x.shape[2:],) if of is reference else (), w.shape[2:]
+    for precise, direct, fast in (
+        (getattr(of, plain.operator)(wide_x, wide_w, *plain.options), plain.forward(), forward(x, w)),
+        (
+            getattr(of, f"{plain.operator}_input_grad")(wide_y, wide_w, *size, *plain.options),
+            plain.input_grad(),
+            input_grad(y, w),
+        ),
+        (
+            getattr(of, f"{plain.operator}_weight_grad")(wide_x, wide_y, kernel, *plain.options),
+            plain.weight_grad(),
+            weight_grad(x, y),
+        ),
+    ):
+        unit = np.finfo(np.float32).eps * np.sqrt((precise**2).mean())
+        direct_error, error = (np.sqrt(((result - precise) ** 2).mean()) / unit for result in (direct, fast))
+        assert error < bound * direct_error
+        assert error < 6.0
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, "tests/kernels")
+import numpy as np
+import test_conv_tiles as tiles
+case = tiles.Case(tiles.LANES + 1, 9, (5, 7), 2 * tiles.LANES + 3)
+tiles.check_upsample(case, np.float32)
+tiles.check_conv(case, 3, 1, np.float32)
+tiles.check_conv(case, 4, 2, np.float32)
+print(tiles.THIS_UNIT.name)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", [unit for unit in runnable_units() if unit != THIS_UNIT.name])
+def test_the_other_vector_units(unit: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM],
+        env={**os.environ, "SCRATCHGAN_SIMD": unit},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [unit]
