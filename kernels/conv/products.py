@@ -18,11 +18,14 @@ import numba
 import numpy as np
 
 from ..simd import MAX_DEPTH, PITCH, ROW_STEP, lanes
-from . import blocks, gemm, thin, weight_gemm
+from . import blocks, gemm, shallow, thin, weight_gemm
 from .memory import up, workspace
 from .plan import Pair, Walk, forward_walk, input_grad_walk, mirrored, plain
 
 PANEL_ROWS = 3 * ROW_STEP
+
+# With at most so many input channels, a convolution's whole kernel is one block of k.
+_SHALLOW = 4
 
 # Numbers that a task may keep for its sums and its part of B: what stays in a processor's second cache, of which
 # 1 MiB is common, next to the panels that stream through it.
