@@ -1,4 +1,4 @@
-"""The sizes with which bilinear algorithms run: bands, blocks and tables for ``tile_products.py`` and ``tile_weights.py``."""
+"""The sizes with which bilinear algorithms run: bands, blocks and tables for ``tile_tasks.py``."""
 
 from __future__ import annotations
 
