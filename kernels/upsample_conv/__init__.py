@@ -2,7 +2,8 @@
 
 ``upsample_conv2d(x, w, scale=s, padding=p)`` equals ``conv2d(upsample_nearest2d(x, s), w, padding=p)``, but the
 large image is never made. Where several kernel elements fall on copies of one pixel, their weights are added up
-first: with scale 2 and a 3x3 kernel, 16 multiplications do for four outputs where 36 did (``conv/bilinear.py`` shows how).
+first: with scale 2 and a 3x3 kernel, 16 multiplications do for four outputs where 36 did (``conv/folded.py`` shows
+how), and on the CPU 9, with sums of pixels too (``conv/bilinear.py``).
 
 Adding weights first rounds differently than adding products, and an infinite weight or pixel can come out as inf
 where the two-step form has inf - inf = NaN. NaN always stays NaN; in the weight gradient, a pixel that is not finite
