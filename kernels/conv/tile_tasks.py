@@ -8,8 +8,8 @@ from __future__ import annotations
 from numba import prange
 
 from ..jit import kernel
-from .tile_weights import correlate_task
 from .tile_products import WEIGHT_ROWS, convolve_task, sum_weights
+from .tile_weights import correlate_task
 
 SUM_WEIGHTS, CONVOLVE, CORRELATE = 0, 1, 2
 
