@@ -206,7 +206,7 @@ def test_layouts_threads_and_memory(name: str) -> None:
 
 
 def test_nothing_is_written_beside_the_result() -> None:
-    x, w, y = wide("4x4")
+    x, w, _ = wide("4x4")
     bias = np.zeros(0, np.float32)
     for n, columns in ((LANES, 4), (LANES - 3, 3)):
         guarded = np.full(n * 50 * 6 * columns + 128, 77, np.float32)
