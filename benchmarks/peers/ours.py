@@ -1,0 +1,177 @@
+"""The kernels of this project: as they choose for themselves, and every path by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..descriptor import Problem
+from ..problem import Arrays, shapes
+from ..reference import EPSILON
+from . import Implementation, Unimplemented
+
+
+class Ours(Implementation):
+    """The public functions, which choose a path by the shapes."""
+
+    name = "ours"
+    tolerance = 8.0  # whichever path is chosen, it must be within the widest bound
+
+    def set_threads(self, threads: int) -> None:
+        from scratchgan import kernels
+
+        kernels.set_num_threads(threads)
+
+    def build(self, problem: Problem, arrays: Arrays) -> Callable[[], Any]:
+        from scratchgan import kernels
+
+        p, a, forward = problem, arrays, problem.direction.startswith("FWD")
+        builder = getattr(self, f"_{p.op}", None)
+        if builder is None:
+            raise Unimplemented(f"matrix products are NumPy's here: see im2col ({p.op})")
+        if p.op in ("upconv", "conv", "deconv"):
+            return builder(kernels, p, a)
+        return builder(kernels, p, a, forward)
+
+    def _conv(self, kernels: Any, p: Problem, a: Arrays) -> Callable[[], Any]:
+        options = {"stride": p.stride, "padding": p.padding, "dilation": p.dilation, "groups": p.groups}
+        if p.direction == "BWD_D":
+            return lambda: kernels.conv2d_input_grad(a["gy"], a["w"], p.image, **options)
+        if p.direction == "BWD_W":
+            return lambda: kernels.conv2d_weight_grad(a["x"], a["gy"], p.kernel, **options)
+        return lambda: kernels.conv2d(a["x"], a["w"], a.get("bias"), **options)
+
+    def _deconv(self, kernels: Any, p: Problem, a: Arrays) -> Callable[[], Any]:
+        options = {"stride": p.stride, "padding": p.padding, "dilation": p.dilation, "groups": p.groups}
+        if p.direction == "BWD_D":
+            return lambda: kernels.conv2d(a["gy"], a["w"], **options)
+        if p.direction == "BWD_W":
+            return lambda: kernels.conv2d_weight_grad(a["gy"], a["x"], p.kernel, **options)
+        return lambda: kernels.conv_transpose2d(a["x"], a["w"], a.get("bias"), **options)
+
+    def _upconv(self, kernels: Any, p: Problem, a: Arrays) -> Callable[[], Any]:
+        options = {"scale": p.scale, "padding": p.padding}
+        if p.direction == "BWD_D":
+            return lambda: kernels.upsample_conv2d_input_grad(a["gy"], a["w"], **options)
+        if p.direction == "BWD_W":
+            return lambda: kernels.upsample_conv2d_weight_grad(a["x"], a["gy"], p.kernel, **options)
+        return lambda: kernels.upsample_conv2d(a["x"], a["w"], a.get("bias"), **options)
+
+    def _resampling(self, kernels: Any, p: Problem, a: Arrays, forward: bool) -> Callable[[], Any]:
+        name = "upsample_bilinear2d" if p.algorithm == "linear" else "upsample_nearest2d"
+        function = getattr(kernels, name if forward else f"{name}_grad")
+        array = a["x" if forward else "gy"]
+        return lambda: function(array, p.scale)
+
+    def _pool(self, kernels: Any, p: Problem, a: Arrays, forward: bool) -> Callable[[], Any]:
+        options: dict[str, Any] = {"stride": p.stride, "padding": p.padding}
+        if p.algorithm == "max":
+            if forward:
+                return lambda: kernels.max_pool2d(a["x"], p.kernel, **options)[0]
+            index = kernels.max_pool2d(a["x"], p.kernel, **options)[1]
+            return lambda: kernels.max_pool2d_grad(a["gy"], index, p.image)
+        options["count_include_pad"] = p.algorithm == "avg_p"
+        if forward:
+            return lambda: kernels.avg_pool2d(a["x"], p.kernel, **options)
+        return lambda: kernels.avg_pool2d_grad(a["gy"], p.image, p.kernel, **options)
+
+    def _bnorm(self, kernels: Any, p: Problem, a: Arrays, forward: bool) -> Callable[[], Any]:
+        if forward:
+            return lambda: kernels.batch_norm(a["x"], a["weight"], a["beta"], EPSILON)[0]
+        _, mean, invstd = kernels.batch_norm(a["x"], a["weight"], a["beta"], EPSILON)
+        return lambda: kernels.batch_norm_grad(a["gy"], a["x"], a["weight"], a["beta"], mean, invstd)
+
+
+class OursByPath(Ours):
+    """One path of the convolutions' dispatch table, called by its name: it computes, or it is not measured."""
+
+    def __init__(self, path: str):
+        self.name, self.path = f"ours:{path}", path
+        self.exact = path == "gemm"
+
+    def build(self, problem: Problem, arrays: Arrays) -> Callable[[], Any]:
+        from scratchgan.kernels.conv.paths import PATHS
+
+        p, a = problem, arrays
+        if p.op not in ("conv", "deconv", "upconv"):
+            raise Unimplemented("only convolutions have several paths")
+        # A transposed convolution is an input gradient, and its gradients are the other two.
+        passed = {"FWD": "", "BWD_D": "_input_grad", "BWD_W": "_weight_grad"}
+        turned = {"FWD": "_input_grad", "BWD_D": "", "BWD_W": "_weight_grad"}
+        direction = p.direction if p.direction.startswith("BWD") else "FWD"
+        operator = ("upsample_conv2d" if p.op == "upconv" else "conv2d") + (turned if p.op == "deconv" else passed)[
+            direction
+        ]
+        table = PATHS[operator]
+        if self.path not in table or not self._fits(p):
+            raise Unimplemented(f"{operator} has no path {self.path} for these sizes")
+        shape = shapes(p)[{"FWD": "gy", "BWD_D": "x", "BWD_W": "w"}[direction]]
+        if direction == "BWD_W":
+            operands = (a["gy"], a["x"]) if p.op == "deconv" else (a["x"], a["gy"])
+        else:
+            operands = (a["gy" if direction == "BWD_D" else "x"], a["w"])
+        none = np.empty(0, p.dtype)
+        takes_bias = direction != "BWD_W" and operator != "upsample_conv2d_input_grad"
+        bias = (a.get("bias", none),) if takes_bias else ()
+        options = (p.scale, p.padding) if p.op == "upconv" else (p.stride, p.padding, p.dilation, p.groups)
+
+        def run() -> np.ndarray:
+            result = np.empty(shape, p.dtype)
+            if table[self.path](*operands, *bias, result, *options) is False:
+                raise RuntimeError(f"the path {self.path} of {operator} gave up")
+            return result
+
+        return run
+
+    def _fits(self, p: Problem) -> bool:
+        if self.path != "tiles":
+            return True
+        from scratchgan.kernels.conv import fast
+
+        if p.op == "upconv":
+            return fast.upsample_conv2d_fits(p.kernel, p.scale)
+        return fast.conv2d_fits(p.kernel, p.stride, p.dilation, p.groups)
+
+
+class OursOnCuda(Ours):
+    """The CUDA kernels: the same functions, given CuPy's arrays."""
+
+    name = "ours-cuda"
+    device = "cuda"
+
+    def unavailable(self) -> str:
+        from ..gpu import no_device
+
+        return no_device()
+
+    def set_threads(self, threads: int) -> None:
+        pass
+
+    def build(self, problem: Problem, arrays: Arrays) -> Callable[[], Any]:
+        import cupy
+
+        run = super().build(problem, {name: cupy.asarray(array) for name, array in arrays.items()})
+        try:
+            run()
+        except (NotImplementedError, TypeError) as error:
+            raise Unimplemented(f"no CUDA kernel: {error}") from None
+        return run
+
+    def fetch(self, result: Any) -> tuple[Any, ...]:
+        import cupy
+
+        return tuple(cupy.asnumpy(array) for array in (result if isinstance(result, tuple) else (result,)))
+
+
+def paths() -> list[Implementation]:
+    """An implementation for each path of the dispatch table, which is all that the CPU convolutions can choose from."""
+    try:
+        from scratchgan.kernels.conv.paths import PATHS
+    except ModuleNotFoundError:  # another version of the kernels (compare runs this harness on it), without the table
+        return []
+    return [OursByPath(name) for name in dict.fromkeys(name for table in PATHS.values() for name in table)]
+
+
+IMPLEMENTATIONS: list[Implementation] = [Ours(), *paths(), OursOnCuda()]

@@ -1,0 +1,140 @@
+"""Taking turns: candidates are timed A B C, B C A, ... so that a change of the machine's speed meets all alike.
+
+A sample is the wall time of one call, or the mean of several if a call is shorter than `SHORTEST`. Before each sample
+the candidate runs once untimed, which wakes its threads after the others' turn and warms the caches with its own
+arrays; for a cold sample the caches are overwritten after that, and it is one call.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from . import statistics
+from .machine import cache_bytes
+
+#: Seconds that a sample should last: the clock's and the call's own cost are then below a thousandth.
+SHORTEST = 500e-6
+#: Samples of a candidate of which the least number of rounds would take more than the time there is.
+SLOW_SAMPLES = 3
+#: Threads of another library that wait busily give up within this time.
+_PAUSE = 0.003
+
+
+@dataclass
+class Measurement:
+    """What was measured of one candidate, in seconds per call."""
+
+    samples: list[float] = field(default_factory=list)
+    calls: int = 1  # in each sample
+    first_call: float = 0.0
+    stopped: str = ""
+    warning: str = ""
+
+    @property
+    def compile_seconds(self) -> float:
+        """What the first call took beyond a usual one: compiling, or reading from a cache, and first allocations."""
+        return max(0.0, self.first_call - statistics.summarise(self.samples).median) if self.samples else 0.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """When to stop sampling. ``seconds`` is for all candidates of a problem together."""
+
+    seconds: float = 4.0
+    relative_error: float = 0.01
+    least_rounds: int = 7
+    most_rounds: int = 200
+    cold: bool = False
+
+
+class Clock(Protocol):
+    """How calls are timed: wall time here, events on a GPU."""
+
+    def calls_for(self, seconds: float, cold: bool) -> int:
+        """How many calls make up a sample, if one takes so many seconds."""
+        ...
+
+    def sample(self, run: Callable[[], Any], calls: int, cold: bool) -> float:
+        """Return the seconds per call."""
+        ...
+
+
+class WallClock:
+    """The processor's clock. A cold sample follows a pass over twice the largest cache."""
+
+    def __init__(self) -> None:
+        self._flush: np.ndarray | None = None
+
+    def calls_for(self, seconds: float, cold: bool) -> int:
+        return 1 if cold else max(1, min(10_000, math.ceil(SHORTEST / max(seconds, 1e-9))))
+
+    def sample(self, run: Callable[[], Any], calls: int, cold: bool) -> float:
+        time.sleep(_PAUSE)
+        run()
+        if cold:
+            if self._flush is None:
+                self._flush = np.zeros(2 * cache_bytes() // 8)
+            self._flush += 1
+        begin = time.perf_counter()
+        for _ in range(calls):
+            run()
+        return (time.perf_counter() - begin) / calls
+
+
+def sample(
+    candidates: dict[str, Callable[[], Any]], settings: Settings = Settings(), clock: Clock | None = None
+) -> dict[str, Measurement]:
+    """Time the candidates in turns until each one's median is known to ``settings.relative_error``, or time is up.
+
+    A candidate that is done early keeps its turns until all are done: equal counts, equal conditions. One of which a
+    single call takes more than its share of the time gets fewer samples, three at least, and says so.
+    """
+    clock = clock or WallClock()
+    measured = {name: Measurement() for name in candidates}
+    # What compiling takes is not taken from the time for sampling.
+    for name, run in candidates.items():
+        begin = time.perf_counter()
+        run()
+        measured[name].first_call = time.perf_counter() - begin
+    # How long a call takes: the shortest of three, as an interruption must not decide how a candidate is sampled.
+    usual = {}
+    for name, run in candidates.items():
+        usual[name] = clock.sample(run, 1, False)
+        for _ in range(2):
+            if usual[name] < settings.seconds / 20:
+                usual[name] = min(usual[name], clock.sample(run, 1, False))
+        measured[name].calls = clock.calls_for(usual[name], settings.cold)
+    names = list(candidates)
+    begin, rounds = time.perf_counter(), 0
+    # The untimed call before each sample costs as much as the sample.
+    cost = {name: 2 * usual[name] * measured[name].calls for name in names}
+    slow = {name for name in names if cost[name] * settings.least_rounds > settings.seconds and len(names) > 1}
+    share = settings.seconds / max(1, len(names))
+    while rounds < settings.most_rounds:
+        turn = rounds % len(names)
+        for name in names[turn:] + names[:turn]:
+            own = measured[name]
+            if name in slow and (len(own.samples) + 1) * cost[name] > share and len(own.samples) >= SLOW_SAMPLES:
+                continue
+            own.samples.append(clock.sample(candidates[name], own.calls, settings.cold))
+        rounds += 1
+        if rounds < settings.least_rounds:
+            continue
+        steady = [m for name, m in measured.items() if name not in slow] or list(measured.values())
+        if all(statistics.relative_error(m.samples) <= settings.relative_error for m in steady):
+            break
+        if time.perf_counter() - begin > settings.seconds:
+            break
+    for name, own in measured.items():
+        error = statistics.relative_error(own.samples)
+        own.stopped = "relative error" if error <= settings.relative_error else "time limit"
+        if own.samples and len(own.samples) < settings.least_rounds and name in slow:
+            own.stopped = f"time limit, {len(own.samples)} samples: one call takes {usual[name]:.1f} s"
+        own.warning = statistics.instability(own.samples)
+    return measured
