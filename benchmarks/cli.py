@@ -17,6 +17,7 @@ COMMANDS = {
     "scaling": "speed against batch, size and threads",
     "overhead": "microseconds per operator of the autograd, against peers",
     "targets": "every figure that the project aims at, both sides in one run",
+    "selftest": "does the harness tell the truth here: false alarms, a planted slowdown, independent timers",
     "ceilings": "the two ceilings of the roofline",
     "list": "implementations and shape files, and what cannot run here",
 }
@@ -62,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         own.set_defaults(command=function)
         return own
 
-    from . import overhead, scaling, steps, targets
+    from . import overhead, scaling, selftest, steps, targets
 
     _run_options(command("run", run_command))
     _compare_options(command("compare", compare_command))
@@ -75,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     scaling.add_options(command("scaling", scaling.command))
     overhead.add_options(command("overhead", overhead.command))
     targets.add_options(command("targets", targets.command))
+    selftest.add_options(command("selftest", selftest.command))
     own = command("ceilings", ceilings_command)
     own.add_argument("--threads", type=int, default=default_threads())
     own.add_argument("--dt", choices=("f32", "f64"), default="f32")

@@ -1,0 +1,221 @@
+"""``python -m benchmarks selftest``: does the harness tell the truth on this machine?
+
+    same        two runs of the same kernels, a process each, compared: at most one of 20 may come out FASTER or SLOWER
+    slowed      the same kernels against themselves with a planted slowdown of ten per cent: 10 of 10 must be SLOWER
+    agreement   its GFLOP/s of NumPy's matrix product and PyTorch's convolution against timeit and torch.utils.benchmark
+
+It needs an otherwise idle machine; a busy one makes comparisons AMBIGUOUS, and can make them wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .descriptor import Problem
+from .peers import Implementation
+from .problem import Arrays
+
+PARTS = ("same", "slowed", "agreement")
+SLOWDOWN = 1.10
+#: Twenty passes that take 0.1 to 20 ms.
+LAYERS = ("D28.1", "D28.2", "D64.4", "G64.2", "U28.1", "T64.4", "D64.2.norm")
+MATRIX = "ip --dir=FWD_D mb1152ic1152oc1152"
+CONVOLUTION = "conv --dir=FWD_B mb64ic64ih32oc64kh3ph1"
+
+
+class Slowed(Implementation):
+    """Ours, after each call of which a tenth of its time is wasted."""
+
+    name = "ours"
+
+    def build(self, problem: Problem, arrays: Arrays) -> Callable[[], Any]:
+        from .peers.ours import Ours
+
+        run = Ours().build(problem, arrays)
+
+        def slowed() -> Any:
+            begin = time.perf_counter()
+            result = run()
+            end = begin + SLOWDOWN * (time.perf_counter() - begin)
+            while time.perf_counter() < end:
+                pass
+            return result
+
+        return slowed
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    from .cli import default_threads
+
+    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS), help="all if not given")
+    parser.add_argument("--seconds", type=float, default=0.8, help="for all samples of one pass")
+    parser.add_argument("--threads", type=int, default=default_threads())
+    parser.add_argument("--json", type=Path, help="write what was found")
+
+
+def problems() -> list[Problem]:
+    """The twenty passes."""
+    from .descriptor import read_shapes
+
+    known = {p.name: p for name in ("workloads.txt", "dcgan.txt") for p in read_shapes(name)}
+    return [known[name].directed(direction) for name in LAYERS for direction in known[name].directions]
+
+
+def command(options: argparse.Namespace) -> int:
+    """Run the command: 1 if a part does not hold."""
+    for part in options.parts:
+        if part not in PARTS:
+            raise ValueError(f"no part {part!r}; there are {', '.join(PARTS)}")
+    parts = options.parts or list(PARTS)
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        path = Path(folder)
+        if {"same", "slowed"} & set(parts):
+            _process("measure", path / "a.json", options)
+        if "same" in parts:
+            _process("measure", path / "b.json", options)
+            found["same"] = _compared(path / "a.json", path / "b.json", 20)
+        if "slowed" in parts:
+            _process("slowed", path / "c.json", options)
+            found["slowed"] = _compared(path / "a.json", path / "c.json", 10)
+        if "agreement" in parts:
+            found["agreement"] = agreement(options.threads, path)
+    ok = True
+    if "same" in found:
+        alarms = sum(v["verdict"] in ("FASTER", "SLOWER") for v in found["same"])
+        ok &= alarms <= 1
+        print(f"same: {_counts(found['same'])}; {alarms} false alarms of {len(found['same'])}")
+    if "slowed" in found:
+        seen = sum(v["verdict"] == "SLOWER" for v in found["slowed"])
+        ok &= seen == len(found["slowed"])
+        print(f"slowed by 10 %: {_counts(found['slowed'])}; {seen} of {len(found['slowed'])} seen")
+    for name, (ours, theirs) in found.get("agreement", {}).items():
+        ok &= abs(ours / theirs - 1) <= 0.05
+        print(f"agreement, {name}: {ours:.1f} GFLOP/s here, {theirs:.1f} independently: {ours / theirs - 1:+.1%}")
+    if options.json:
+        from .machine import describe
+        from .results import write_text
+
+        write_text(options.json, json.dumps({"provenance": describe(options.threads), **found}, indent=1) + "\n")
+    return int(not ok)
+
+
+def _counts(verdicts: list[dict[str, Any]]) -> str:
+    names = [v["verdict"] for v in verdicts]
+    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
+
+
+def _process(what: str, path: Path, options: argparse.Namespace) -> None:
+    root = Path(__file__).parent.parent
+    words = [sys.executable, "-m", "benchmarks.selftest", what, str(path), str(options.threads)]
+    if what in ("measure", "slowed"):
+        words.append(str(options.seconds))
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(f"the process that was to {what} failed:\n{done.stderr[-2000:]}")
+
+
+def _compared(before: Path, after: Path, count: int) -> list[dict[str, Any]]:
+    """The comparisons of ``count`` passes; of twenty passes and ten, every other one."""
+    from .compare import compare
+    from .results import load
+
+    found = [c.__dict__ for c in compare(load(before), load(after))]
+    return found[:: max(1, len(found) // count)][:count]
+
+
+def agreement(threads: int, folder: Path) -> dict[str, tuple[float, float]]:
+    """{what: (GFLOP/s by this harness, GFLOP/s by a timer that is not ours)}; PyTorch's if it is installed.
+
+    The two timers take turns, as anything that is compared does.
+    """
+    from .peers import missing
+
+    harness: dict[str, list[float]] = {}
+    independent: dict[str, list[float]] = {}
+    names = ["NumPy matrix product"] + ([] if missing("torch") else ["PyTorch convolution"])
+    for turn in range(3):
+        for name in names:
+            for what, collected in (("harness", harness), ("independent", independent)):
+                path = folder / f"{what}-{turn}.json"
+                options = argparse.Namespace(threads=threads)
+                _process(f"{what} {name}", path, options)
+                collected.setdefault(name, []).append(json.loads(path.read_text("utf-8")))
+    return {name: (sorted(harness[name])[1], sorted(independent[name])[1]) for name in names}
+
+
+def _independent(name: str, threads: int) -> float:
+    """GFLOP/s by timeit, or by torch.utils.benchmark; nothing of the harness but the arithmetic of the count."""
+    if name.startswith("NumPy"):
+        import timeit
+
+        import numpy as np
+
+        a, b = (np.random.default_rng(i).standard_normal((1152, 1152), np.float32) for i in (0, 1))
+        seconds = sorted(timeit.repeat(lambda: a @ b.T, number=5, repeat=40))[20] / 5
+        return 2 * 1152**3 / seconds / 1e9
+    import torch
+    from torch.utils.benchmark import Timer
+
+    x, w, bias = torch.randn(64, 64, 32, 32), torch.randn(64, 64, 3, 3), torch.randn(64)
+    names = {"conv2d": torch.nn.functional.conv2d, "x": x, "w": w, "bias": bias}
+    timer = Timer("conv2d(x, w, bias, padding=1)", globals=names, num_threads=threads)
+    return 2 * 64 * 64 * 1024 * 64 * 9 / timer.blocked_autorange(min_run_time=2).median / 1e9
+
+
+def _harness(name: str, threads: int) -> float:
+    from . import runner
+    from .descriptor import parse
+    from .peers.im2col import Im2col
+    from .peers.pytorch import PyTorch
+    from .sampling import Settings
+
+    numpy = name.startswith("NumPy")
+    implementation: Implementation = Im2col() if numpy else PyTorch("pytorch:nchw", False)
+    implementation.set_threads(threads)
+    problem = parse(MATRIX if numpy else CONVOLUTION)
+    (record,) = runner.run_pass(problem, [implementation], "performance", Settings(2.0, 0.005), threads)
+    return record.gflops
+
+
+def _main(what: str, path: Path, threads: int, seconds: float) -> None:
+    """One process of the test."""
+    from .cli import prepare
+    from .machine import describe
+    from .results import Results, save, write_text
+
+    what, _, name = what.partition(" ")
+    if what in ("independent", "harness"):
+        if what == "harness" and name.startswith("PyTorch"):
+            prepare(threads)
+        write_text(path, json.dumps((_independent if what == "independent" else _harness)(name, threads)))
+        return
+    prepare(threads)
+    from . import runner
+    from .peers.ours import Ours
+    from .sampling import Settings
+
+    implementation: Implementation = Slowed() if what == "slowed" else Ours()
+    settings = Settings(seconds, 0.003, least_rounds=15)
+    records = [
+        record
+        for problem in problems()
+        for record in runner.run_pass(problem, [implementation], "performance", settings, threads)
+    ]
+    save(path, Results(describe(threads), records))
+
+
+if __name__ == "__main__":
+    from .machine import pin
+
+    pin(int(sys.argv[3]))
+    _main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]) if len(sys.argv) > 4 else 1.0)
