@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +95,16 @@ PEERS = {
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("--rounds", type=int, default=15, help="samples of each side (default: 15)")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="which others (default: all)")
     parser.add_argument("--json", type=Path, help="write every sample")
 
 
-def candidates() -> tuple[dict[str, Callable[[], float]], list[str]]:
+def candidates(peers: Sequence[str] = tuple(PEERS)) -> tuple[dict[str, Callable[[], float]], list[str]]:
     """Return every side that runs here and computes the same gradient, and a line for each that is skipped."""
     runs, skipped = {"ours": ours()}, []
     answer = runs["ours"]()
-    for name, (module, make) in PEERS.items():
+    for name in peers:
+        module, make = PEERS[name]
         if importlib.util.find_spec(module) is None:
             skipped.append(f"{name} is skipped: {module} is not installed")
             continue
@@ -119,11 +121,11 @@ def candidates() -> tuple[dict[str, Callable[[], float]], list[str]]:
     return runs, skipped
 
 
-def measure(rounds: int) -> tuple[dict[str, list[float]], list[str]]:
+def measure(rounds: int, peers: Sequence[str] = tuple(PEERS)) -> tuple[dict[str, list[float]], list[str]]:
     """Return the seconds of each side's chain, taken in turns; and what is skipped."""
     from .sampling import Settings, sample
 
-    runs, skipped = candidates()
+    runs, skipped = candidates(peers)
     measured = sample(runs, Settings(seconds=1e9, relative_error=0, least_rounds=rounds, most_rounds=rounds))
     return {name: m.samples for name, m in measured.items()}, skipped
 
@@ -134,7 +136,7 @@ def command(options: argparse.Namespace) -> int:
     from .results import write_text
 
     cli.prepare(1)
-    times, skipped = measure(options.rounds)
+    times, skipped = measure(options.rounds, options.peers)
     for line in skipped:
         print(line)
     for name, seconds in times.items():
