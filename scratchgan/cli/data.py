@@ -23,6 +23,7 @@ EXAMPLES = """\
   scratchgan data toyfaces --n 8 --truth --seed 3
   scratchgan data toyfaces --n 1000 --size 32 --split test --out faces.npz
   scratchgan data fashion-mnist --n 100
+  scratchgan data swissroll --n 2000 --out roll.png
 """
 
 _FACES_ONLY = ("vary", "set", "truth")
@@ -143,8 +144,14 @@ def _varied(wanted: list[str]) -> list[str]:
 
 def _images(arguments: argparse.Namespace) -> tuple[np.ndarray | dict[str, np.ndarray], str]:
     """Return the first images of any data set, as a sheet (H,W,C) or as arrays by name, and a line about them."""
-    from ..data import open_dataset
+    from ..data import POINT_SETS, open_dataset, point_dataset
+    from ..train.point_pictures import draw_points
 
+    if arguments.source in POINT_SETS:
+        points = point_dataset(arguments.source, arguments.n, arguments.seed)
+        if arguments.out.suffix.lower() == ".npz":
+            return {"points": points.points, "labels": points.labels}, repr(points)[1:-1]
+        return draw_points(points.points, points.points, caption=repr(points)[1:-1]), repr(points)[1:-1]
     dataset = open_dataset(arguments.source, size=arguments.size, split=arguments.split)
     pixels = dataset.pixels[: arguments.n]
     what = f"{len(pixels):,} of {len(dataset):,} images of {dataset.name}"

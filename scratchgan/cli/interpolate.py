@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .arguments import add_generator_arguments, file_of, load_generator, whole
+from .errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ..train.pictures import image_grid, provenance, save_png
 
     loaded = load_generator(arguments)
+    if not loaded.draws_images:
+        raise UsageError(
+            f"{arguments.run_folder} was trained on points, and its film is {arguments.run_folder / 'film.gif'}"
+        )
     points = loaded.latents(arguments.points, arguments.seed, arguments.truncation)
     images = loaded.draw(closed_walk(points, arguments.frames))
     scale = arguments.size_multiplier or max(1, 256 // max(images.shape[1:3]))

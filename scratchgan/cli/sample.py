@@ -1,5 +1,6 @@
 """Draw new images with the generator of a run: a grid as a PNG, or the images themselves as an .npz archive
-(key "images", uint8, N,H,W,C). The same run, step and seed give the same images."""
+(key "images", uint8, N,H,W,C; of a run on points "points", float32, N,2). The same run, step and seed give the same
+ones."""
 
 from __future__ import annotations
 
@@ -32,15 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..train.pictures import image_grid, provenance, save_npz, save_png
+    from ..train.point_pictures import draw_points
 
     loaded = load_generator(arguments)
     images = loaded.sample(arguments.n, arguments.seed, arguments.truncation)
-    text = provenance(arguments.run_folder.resolve().name, loaded.step)
+    kind = "images" if loaded.draws_images else "points"
+    text = provenance(arguments.run_folder.resolve().name, loaded.step, kind)
     out: Path = arguments.out
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".png":
-        save_png(out, image_grid(images, arguments.columns), text)
+        picture = image_grid(images, arguments.columns) if loaded.draws_images else draw_points(images[:0], images)
+        save_png(out, picture, text)
     else:
-        save_npz(out, {"images": images}, text["Source"])
-    print(f"{out}: {len(images)} images from step {loaded.step:,}")
+        save_npz(out, {kind: images}, text["Source"])
+    print(f"{out}: {len(images)} {kind} from step {loaded.step:,}")
     return 0

@@ -24,14 +24,19 @@ EXAMPLES = """\
   scratchgan train --data photos/ --size 64 --skip-bad
   scratchgan train --data fashion-mnist --loss hinge --set d_norm=spectral --set lr_d=4e-4
   scratchgan train --eval-every 200
+  scratchgan train --data ring8
+  scratchgan train --recipe faces64 --out runs/large
   scratchgan train --resume runs/fashion --steps 6000
 """
 
 # The options that are settings of TrainConfig. It checks their values; they reach it as text, as --set's do.
 _SETTINGS = {
-    "data": ("NAME|PATH", "toyfaces (default), fashion-mnist, mnist; a folder of images, an .npz or IDX file"),
-    "steps": ("N", "training steps in all (default: 1200)"),
-    "batch": ("N", "images in a batch (default: 64)"),
+    "data": (
+        "NAME|PATH",
+        "toyfaces (default), fashion-mnist, mnist, ring8, grid25, swissroll; a folder of images, an .npz or IDX file",
+    ),
+    "steps": ("N", "training steps in all (default: 2500)"),
+    "batch": ("N", "images in a batch (default: 32)"),
     "size": ("PX", "make images PX x PX: 16, 24, 28, 32, 48, 64, 96 or 128 suit (default: the data's own)"),
     "seed": ("N", "of everything random (default: 0)"),
     "device": ("cpu|cuda", "where to compute (default: cpu)"),
@@ -55,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     settings.add_argument(
         "--config", type=Path, metavar="FILE", help="take settings from a JSON file, such as a run's config.json"
     )
+    settings.add_argument("--recipe", metavar="NAME", help="start from these settings: points, faces64 or reference")
     settings.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting")
     settings.add_argument("--settings", action=_ListSettings, help="list all settings with their defaults, and exit")
 
@@ -117,10 +123,10 @@ def _given_settings(arguments: argparse.Namespace) -> dict[str, str]:
 def _started(arguments: argparse.Namespace, settings: dict[str, str]) -> Trainer:
     """Return the trainer of a new run, or of the one to resume."""
     from ..device import require_cuda
-    from ..train import ConfigError, TrainConfig, Trainer, open_training_data
+    from ..train import ConfigError, TrainConfig, Trainer, open_training_data, recipe
 
     if arguments.resume is not None:
-        for option in ("out", "config"):
+        for option in ("out", "config", "recipe"):
             if getattr(arguments, option) is not None:
                 raise ConfigError(f"--{option} is for a new run, --resume for an old one: give one of them")
         return Trainer.resume(
@@ -130,7 +136,12 @@ def _started(arguments: argparse.Namespace, settings: dict[str, str]) -> Trainer
             open_judge=_judge_opener(arguments.quiet),
             on_notice=_notice,
         )
-    config = TrainConfig() if arguments.config is None else TrainConfig.from_json(arguments.config)
+    if arguments.config is None:
+        config = recipe(arguments.recipe, settings.get("data"))
+    elif arguments.recipe is None:
+        config = TrainConfig.from_json(arguments.config)
+    else:
+        raise ConfigError("--config and --recipe are two places to start from: give one of them")
     config = config.with_overrides(settings)
     if config.device == "cuda":
         require_cuda()  # before the data, which may be a download
@@ -202,26 +213,25 @@ def _train(trainer: Trainer, quiet: bool) -> int:
 
 
 def _introduction(trainer: Trainer) -> str:
-    channels, height, width = trainer.dataset.shape
+    shape = trainer.dataset.shape
+    what = f"images, {' x '.join(map(str, shape))}" if len(shape) == 3 else "points"
     g, d = (
         sum(parameter.size for parameter in network.parameters())
         for network in (trainer.game.generator, trainer.game.discriminator)
     )
-    return (
-        f"{trainer.dataset.name}: {len(trainer.dataset):,} images, {channels} x {height} x {width}; "
-        f"G has {g:,} weights, D {d:,}; run {trainer.out}"
-    )
+    return f"{trainer.dataset.name}: {len(trainer.dataset):,} {what}; G has {g:,} weights, D {d:,}; run {trainer.out}"
 
 
 def _conclusion(trainer: Trainer) -> str:
     out = trainer.out
-    return (
-        f"samples: {out / 'samples' / f'step-{trainer.step:06d}.png'}\n"
-        f"curves:  {out / 'curves.png'}\n"
-        f"quality: scratchgan evaluate {out}\n"
-        f"more:    scratchgan sample {out} --n 64 --out grid.png\n"
-        f"         scratchgan interpolate {out} --out walk.gif"
-    )
+    lines = [f"samples: {out / 'samples' / f'step-{trainer.step:06d}.png'}", f"curves:  {out / 'curves.png'}"]
+    if len(trainer.dataset.shape) == 3:
+        more = [f"scratchgan sample {out} --n 64 --out grid.png", f"scratchgan interpolate {out} --out walk.gif"]
+    else:
+        lines.append(f"film:    {out / 'film.gif'}")
+        more = [f"scratchgan sample {out} --n 5000 --out points.npz"]
+    lines += [f"quality: scratchgan evaluate {out}", f"more:    {more[0]}"]
+    return "\n".join(lines + [f"         {line}" for line in more[1:]])
 
 
 def _notice(text: str) -> None:

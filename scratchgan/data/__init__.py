@@ -6,5 +6,15 @@
 from .dataset import ArrayDataset, DataError, Dataset
 from .loader import Loader
 from .open import open_dataset
+from .points import POINT_SETS, PointDataset, point_dataset
 
-__all__ = ["ArrayDataset", "DataError", "Dataset", "Loader", "open_dataset"]
+__all__ = [
+    "POINT_SETS",
+    "ArrayDataset",
+    "DataError",
+    "Dataset",
+    "Loader",
+    "PointDataset",
+    "open_dataset",
+    "point_dataset",
+]

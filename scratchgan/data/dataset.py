@@ -26,8 +26,8 @@ class Dataset(Protocol):
         """A short name for logs and pictures: ``"fashion-mnist"``, or the folder's or file's own name."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image; C is 1 (grey) or 3 (RGB)."""
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W) of every image, C of 1 (grey) or 3 (RGB); (2,) of the points of a `PointDataset`."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def images(self, indices: ArrayLike) -> NDArray[np.float32]:
-        """The images at `indices` (int, M) as float32 (M, C, H, W) in [-1, 1]."""
+        """The images at `indices` (int, M) as float32 (M, C, H, W) in [-1, 1], or the points (M, 2)."""
 
     def fingerprint(self) -> str:
         """A short hex digest of the contents, by which a resumed run recognises its data."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from ..data import ArrayDataset, Dataset, open_dataset, toyfaces
+from ..data import ArrayDataset, Dataset, PointDataset, open_dataset, toyfaces
 from ..data.mnist import NAMED_SETS
 from ..train import TrainConfig
 from .checks import MetricError
@@ -45,6 +45,8 @@ def open_judge(
     n = config.eval_images if n is None else n
     if config.data == "toyfaces":
         return _judge_of_faces(training, n, on_progress, on_notice, folder)
+    if isinstance(training, PointDataset):
+        raise MetricError(f"{training.name}: no judge is needed for points: `score` counts their modes")
     if training.labels is None:
         raise MetricError(
             f"{training.name} has no labels, so there is no evaluator for it: toyfaces and labelled data can be "

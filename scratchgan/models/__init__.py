@@ -1,5 +1,18 @@
-"""GAN systems, one file each."""
+"""GAN systems, one file each; `make_generator` and `make_discriminator` choose by name."""
 
+from .choice import MODELS, make_discriminator, make_generator, model_for
 from .gan import Discriminator, Generator, gan28, gan64
+from .mlp import PointDiscriminator, PointGenerator
 
-__all__ = ["Discriminator", "Generator", "gan28", "gan64"]
+__all__ = [
+    "MODELS",
+    "Discriminator",
+    "Generator",
+    "PointDiscriminator",
+    "PointGenerator",
+    "gan28",
+    "gan64",
+    "make_discriminator",
+    "make_generator",
+    "model_for",
+]

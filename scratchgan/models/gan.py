@@ -107,32 +107,50 @@ class Discriminator(nn.Sequential):
                     nn.spectral_norm(layer, generator=generator)
 
 
-def gan28(*, generator: np.random.Generator) -> tuple[nn.Sequential, nn.Sequential]:
-    """Return G28 and D28, the benchmark's networks for 28x28 grey images, with a latent vector of 64 numbers."""
-    g = nn.Sequential(
-        nn.Linear(64, 128 * 7 * 7, generator=generator),
-        nn.Unflatten(1, (128, 7, 7)),
+def generator28(
+    size: int = 28, channels: int = 1, latent: int = 64, *, generator: np.random.Generator
+) -> nn.Sequential:
+    """Return G28, the benchmark's generator: two doublings, from size / 4. Raises ValueError unless 4 divides size."""
+    base = _quarter(size)
+    return nn.Sequential(
+        nn.Linear(latent, 128 * base * base, generator=generator),
+        nn.Unflatten(1, (128, base, base)),
         nn.BatchNorm2d(128),
         nn.Identity(),
         nn.UpsampleConv2d(128, 128, 3, padding=1, generator=generator),
-        nn.BatchNorm2d(128, negative_slope=0.2),
-        nn.Identity(),
+        nn.BatchNorm2d(128),
+        nn.LeakyReLU(0.2),
         nn.Identity(),
         nn.UpsampleConv2d(128, 64, 3, padding=1, generator=generator),
-        nn.BatchNorm2d(64, negative_slope=0.2),
-        nn.Identity(),
-        nn.Conv2d(64, 1, 3, padding=1, generator=generator),
+        nn.BatchNorm2d(64),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(64, channels, 3, padding=1, generator=generator),
         nn.Tanh(),
     )
-    d = nn.Sequential(
-        nn.Conv2d(1, 64, 4, stride=2, padding=1, generator=generator),
+
+
+def discriminator28(size: int = 28, channels: int = 1, *, generator: np.random.Generator) -> nn.Sequential:
+    """Return D28, the benchmark's discriminator: two halvings, no normalisation. ValueError unless 4 divides size."""
+    base = _quarter(size)
+    return nn.Sequential(
+        nn.Conv2d(channels, 64, 4, stride=2, padding=1, generator=generator),
         nn.LeakyReLU(0.2),
         nn.Conv2d(64, 128, 4, stride=2, padding=1, generator=generator),
         nn.LeakyReLU(0.2),
         nn.Flatten(),
-        nn.Linear(128 * 7 * 7, 1, generator=generator),
+        nn.Linear(128 * base * base, 1, generator=generator),
     )
-    return g, d
+
+
+def _quarter(size: int) -> int:
+    if size < 8 or size % 4:
+        raise ValueError(f"size {size} is not for model gan28: it must be 8 or more and a multiple of 4")
+    return size // 4
+
+
+def gan28(*, generator: np.random.Generator) -> tuple[nn.Sequential, nn.Sequential]:
+    """Return G28 and D28, the benchmark's networks for 28x28 grey images, with a latent vector of 64 numbers."""
+    return generator28(generator=generator), discriminator28(generator=generator)
 
 
 def gan64(*, generator: np.random.Generator) -> tuple[nn.Sequential, nn.Sequential]:

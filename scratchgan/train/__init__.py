@@ -11,8 +11,10 @@ from .folder import TrainError
 from .loaded import LoadedRun, load_run
 from .log import read_log
 from .loop import Trainer, open_training_data
+from .recipes import RECIPES, recipe
 
 __all__ = [
+    "RECIPES",
     "RESUMABLE",
     "ConfigError",
     "LoadedRun",
@@ -22,4 +24,5 @@ __all__ = [
     "load_run",
     "open_training_data",
     "read_log",
+    "recipe",
 ]

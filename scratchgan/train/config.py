@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..models import MODELS, model_for
 from ..models.gan import NORMS
 from .losses import LOSSES
 
@@ -54,22 +55,33 @@ class TrainConfig:
     limit: int | None = _setting(None, "use at most so many images", at_least=1)
     skip_bad: bool = _setting(False, "leave out images that can't be read", on_resume=True)
 
+    model: str = _setting(
+        "auto", "the networks: see scratchgan.models; auto: gan for images, mlp for points", choices=("auto", *MODELS)
+    )
     latent: int = _setting(64, "numbers in a latent vector z, drawn from N(0, 1)", at_least=1)
-    width: int = _setting(32, "channels at the largest size; each halving of the image doubles them", at_least=1)
+    width: int = _setting(32, "channels at the largest size, doubled at half of it; mlp: units a layer", at_least=1)
     d_norm: str = _setting(
-        "auto", "normalisation in D; auto: layer with a penalty, else batch", choices=("auto", *NORMS)
+        "auto",
+        "normalisation in D; auto: in a gan layer with a penalty, else batch; in others none",
+        choices=("auto", *NORMS),
     )
 
     loss: str = _setting("bce", "what G and D minimise; see scratchgan.train.losses", choices=tuple(LOSSES))
-    label_smoothing: float = _setting(0.0, "bce: D's target for real images is 1 minus this", at_least=0, below=0.5)
+    label_smoothing: float | None = _setting(
+        None, "bce: D's target for real images is 1 minus this (None: 0.1 for bce without r1)", at_least=0, below=0.5
+    )
     gradient_penalty: float = _setting(10.0, "wgan-gp: lambda, the weight of its penalty", at_least=0)
     r1: float = _setting(0.0, "gamma of the R1 penalty on D's gradient at real images; 0 is none", at_least=0)
     d_steps: int = _setting(1, "updates of D for each update of G", at_least=1)
 
-    batch: int = _setting(64, "images in a batch", at_least=2)
-    steps: int = _setting(1200, "training steps, each one update of G", at_least=1, on_resume=True)
+    batch: int = _setting(32, "images in a batch", at_least=2)
+    steps: int = _setting(2500, "training steps, each one update of G", at_least=1, on_resume=True)
     lr_g: float = _setting(4e-4, "Adam's learning rate for G", above=0)
     lr_d: float = _setting(4e-4, "Adam's learning rate for D", above=0)
+    lr_end: float = _setting(
+        1.0, "the learning rates fall along half a cosine to this part of themselves; 1: they stay", at_least=0
+    )
+    lr_steps: int | None = _setting(None, "steps in which they fall (None: those of the run as started)", at_least=1)
     betas: tuple[float, float] = _setting((0.5, 0.999), "Adam's decay rates", at_least=0, below=1)
     ema_decay: float = _setting(0.998, "decay per step of the average of G that draws samples", at_least=0, below=1)
 
@@ -104,16 +116,39 @@ class TrainConfig:
         """Whether D's gradient at each image is part of the loss."""
         return self.loss == "wgan-gp" or self.r1 > 0
 
-    def completed(self, size: int, channels: int) -> TrainConfig:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C,S,S), or (2,) of points. Raises ConfigError if it was not `completed` with that of the data."""
+        if self.model == "mlp":
+            return (2,)
+        if self.size is None or self.channels is None or self.model == "auto" or self.d_norm == "auto":
+            raise ConfigError("model, size, channels and d_norm must be decided in the config of a run")
+        return self.channels, self.size, self.size
+
+    def completed(self, shape: tuple[int, ...]) -> TrainConfig:
         """Return the config with everything decided that was left to the data, or to the other settings.
 
-        Raises ConfigError if it asks for other images than the data set's, which are ``size`` x ``size``.
+        ``shape`` is the data's: (C,S,S), or (2,) of points. Raises ConfigError if the config asks for others.
         """
+        channels, size = (None, None) if len(shape) == 1 else shape[:2]
         for name, wanted, found in (("size", self.size, size), ("channels", self.channels, channels)):
+            if wanted is not None and found is None:
+                raise ConfigError(f"{name}={wanted} is for images, and {self.data} are points")
             if wanted not in (None, found):
                 raise ConfigError(f"{name}={wanted}, but the images of {self.data} have {name}={found}")
-        d_norm = ("layer" if self.has_penalty else "batch") if self.d_norm == "auto" else self.d_norm
-        return dataclasses.replace(self, size=size, channels=channels, d_norm=d_norm)
+        model = model_for(shape) if self.model == "auto" else self.model
+        if model == "gan28" and self.width != type(self).width:
+            raise ConfigError(f"width={self.width} is not for model=gan28, whose widths are fixed")
+        d_norm = self.d_norm
+        if d_norm == "auto":
+            d_norm = "none" if model != "gan" else "layer" if self.has_penalty else "batch"
+        smoothing = self.label_smoothing
+        if smoothing is None:
+            smoothing = 0.1 if self.loss == "bce" and self.r1 == 0 else 0.0
+        lr_steps = self.steps if self.lr_steps is None and self.lr_end != 1 else self.lr_steps
+        return dataclasses.replace(
+            self, size=size, channels=channels, model=model, d_norm=d_norm, lr_steps=lr_steps, label_smoothing=smoothing
+        )
 
     def to_json(self) -> str:
         """The settings as JSON text, one to a line, that `from_json` reads."""

@@ -5,6 +5,7 @@ runs/fashion/
     log.jsonl           one line for each logged step (`scratchgan.train.log`)
     real.png            some of the real images
     samples/            step-000100.png, ...: what the averaged G makes of 64 fixed latent vectors
+    film.gif            of a finished run on points: its samples, from the first picture to the last
     curves.png          losses, answers of D, and evaluations, against the step
     checkpoints/        step-000100.safetensors, ... (`scratchgan.train.checkpoint`); with evaluations best.safetensors,
                         that of the step with the lowest FID
@@ -40,6 +41,7 @@ class RunFolder:
         self.log = path / "log.jsonl"
         self.real = path / "real.png"
         self.curves = path / "curves.png"
+        self.film = path / "film.gif"
         self.samples = path / "samples"
         self.checkpoints = path / "checkpoints"
         self._lock = _lock(path)
@@ -92,8 +94,10 @@ def read_config(path: Path) -> TrainConfig:
         config = TrainConfig.from_json(path / "config.json")
     except ConfigError as error:
         raise TrainError(str(error)) from error
-    if config.size is None or config.channels is None or config.d_norm == "auto":
-        raise TrainError(f"{path / 'config.json'}: size, channels and d_norm must be decided in the config of a run")
+    try:
+        _ = config.shape
+    except ConfigError as error:
+        raise TrainError(f"{path / 'config.json'}: {error}") from error
     return config
 
 

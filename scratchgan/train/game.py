@@ -24,41 +24,31 @@ import numpy as np
 
 from ..autograd import grad, no_grad
 from ..device import Array, namespace, to_device
-from ..models.gan import Discriminator, Generator
+from ..models import make_discriminator, make_generator
 from ..nn import Module
 from ..optim import Adam, ExponentialMovingAverage
 from ..tensor import Tensor
 from .checkpoint import Checkpoint
-from .config import ConfigError, TrainConfig
+from .config import TrainConfig
 from .losses import LOSSES, bce_discriminator, gradient_penalty, r1_penalty
+
+#: How many generated points a picture shows, of a run on points.
+POINTS_SHOWN = 2_000
 
 
 class DivergedError(ArithmeticError):
     """A loss or gradient is infinite or NaN. The weights are those from before the update that it was for."""
 
 
-def image_shape(config: TrainConfig) -> tuple[int, int]:
-    """Return (size, channels) of the images of a run, whose config has both filled in from the data."""
-    if config.size is None or config.channels is None:
-        raise ConfigError("size and channels must be known here; the data set has them")
-    return config.size, config.channels
-
-
-def make_generator(config: TrainConfig, rng: np.random.Generator) -> Generator:
-    """Return a new generator for a config of known size and channels. Raises ValueError for a size out of reach."""
-    size, channels = image_shape(config)
-    return Generator(size, channels, config.latent, config.width, generator=rng)
-
-
 class Game:
     """Both networks of a run, and everything that changes them but the real images.
 
-    All that is random comes from generators of their own for each purpose, spawned from ``config.seed``.
+    Made of a config that is `TrainConfig.completed`. All that is random comes from generators of their own for each
+    purpose, spawned from ``config.seed``.
     """
 
     def __init__(self, config: TrainConfig):
-        size, channels = image_shape(config)
-        self.config = config
+        self.config, shape = config, config.shape
         self.loss = LOSSES[config.loss]
         if config.label_smoothing:
             smoothed = partial(bce_discriminator, smoothing=config.label_smoothing)
@@ -66,19 +56,22 @@ class Game:
         streams = [np.random.default_rng(seed) for seed in np.random.SeedSequence(config.seed).spawn(5)]
         init_g, init_d, fixed, *rest = streams
         self.random = dict(zip(("latents", "penalty"), rest, strict=True))
-        self.generator = make_generator(config, init_g).to(config.device)
-        discriminator = Discriminator(size, channels, config.width, config.d_norm, generator=init_d)
+        generator = make_generator(config.model, shape, config.latent, config.width, generator=init_g)
+        self.generator = generator.to(config.device)
+        discriminator = make_discriminator(config.model, shape, config.width, config.d_norm, generator=init_d)
         self.discriminator = discriminator.to(config.device)
         self.ema = ExponentialMovingAverage(self.generator, config.ema_decay, warmup=True)
         self.optimizer_g = Adam(self.generator.named_parameters(), config.lr_g, config.betas)
         self.optimizer_d = Adam(self.discriminator.named_parameters(), config.lr_d, config.betas)
-        self.fixed_latents = fixed.standard_normal((64, config.latent), np.float32)
+        shown = 64 if len(shape) == 3 else POINTS_SHOWN
+        self.fixed_latents = fixed.standard_normal((shown, config.latent), np.float32)
 
     def step(self, next_batch: Callable[[], np.ndarray]) -> dict[str, float]:
         """Update both networks once (D ``d_steps`` times) and return the metrics of `scratchgan.train.log`.
 
-        ``next_batch`` returns real images, float32 (B,C,H,W) in [-1, 1]. Raises DivergedError.
+        ``next_batch`` returns real images, float32 (B,C,H,W) in [-1, 1], or points (B,2). Raises DivergedError.
         """
+        self._set_learning_rates()
         for _ in range(self.config.d_steps - 1):
             with no_grad():
                 fake = self.generator(self._latents())
@@ -88,6 +81,15 @@ class Game:
         metrics |= self._update_generator(fake)
         self.ema.update(self.generator)
         return _checked(_numbers(metrics))
+
+    def _set_learning_rates(self) -> None:
+        """Set the learning rates of this step: from lr to lr_end * lr along half a cosine, and from then on that."""
+        config = self.config
+        if config.lr_end == 1 or config.lr_steps is None:
+            return
+        done = min(self.ema.updates / config.lr_steps, 1.0)
+        part = config.lr_end + (1 - config.lr_end) * 0.5 * (1 + math.cos(math.pi * done))
+        self.optimizer_g.lr, self.optimizer_d.lr = config.lr_g * part, config.lr_d * part
 
     def _latents(self) -> Tensor:
         z = self.random["latents"].standard_normal((self.config.batch, self.config.latent), np.float32)
@@ -155,7 +157,7 @@ class Game:
 
 
 def draw(generator: Module, latents: np.ndarray, device: str, chunk: int = 64) -> np.ndarray:
-    """Run a generator on latents (N,latent), ``chunk`` at a time; returns float32 images (N,C,H,W) in [-1, 1]."""
+    """Run a generator on latents (N,latent), ``chunk`` at a time; returns float32 images (N,C,H,W), or points (N,2)."""
     with no_grad():
         parts = [
             to_device(generator(Tensor(to_device(latents[i : i + chunk], device))).data, "cpu")

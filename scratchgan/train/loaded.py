@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..models.gan import Generator
+from .. import nn
+from ..models import make_generator
 from .checkpoint import (
     CheckpointError,
     best_path,
@@ -20,7 +21,7 @@ from .checkpoint import (
 )
 from .config import TrainConfig
 from .folder import TrainError, log_notice, read_config
-from .game import draw, make_generator
+from .game import draw
 from .pictures import to_uint8
 
 
@@ -30,12 +31,17 @@ class LoadedRun:
 
     config: TrainConfig
     step: int
-    generator: Generator
+    generator: nn.Sequential
 
     @property
     def latent_dim(self) -> int:
         """How many numbers a latent vector has."""
         return self.config.latent
+
+    @property
+    def draws_images(self) -> bool:
+        """Whether it was trained on images, and not on points."""
+        return len(self.config.shape) == 3
 
     def latents(self, n: int, seed: int, truncation: float = 1.0) -> np.ndarray:
         """Draw ``n`` latent vectors, float32 (n,latent), from N(0, truncation^2).
@@ -48,11 +54,12 @@ class LoadedRun:
         return z * np.float32(truncation)
 
     def draw(self, latents: np.ndarray) -> np.ndarray:
-        """Return the images of latent vectors (n,latent): uint8 (n,H,W,C)."""
-        return to_uint8(draw(self.generator, latents.astype(np.float32, copy=False), "cpu"))
+        """Return the images of latent vectors (n,latent), uint8 (n,H,W,C); of a run on points, float32 (n,2)."""
+        drawn = draw(self.generator, latents.astype(np.float32, copy=False), "cpu")
+        return to_uint8(drawn) if self.draws_images else drawn
 
     def sample(self, n: int, seed: int, truncation: float = 1.0) -> np.ndarray:
-        """Return ``n`` new images, uint8 (n,H,W,C); the same seed gives the same ones."""
+        """Return ``n`` new images, uint8 (n,H,W,C), or points, float32 (n,2); the same seed gives the same ones."""
         return self.draw(self.latents(n, seed, truncation))
 
 
@@ -91,7 +98,8 @@ def load_run(
                 kept = ", ".join(map(str, checkpoint_steps(folder))) or "none"
                 raise TrainError(f"{out} has no checkpoint of step {step}; it has {kept}")
             saved = load_checkpoint(checkpoint_path(folder, step))
-        generator = make_generator(config, np.random.default_rng(0))
+        rng = np.random.default_rng(0)  # its weights are replaced by the checkpoint's
+        generator = make_generator(config.model, config.shape, config.latent, config.width, generator=rng)
         generator.load_state_dict(saved.section("ema" if which == "ema" else "generator"))
     except CheckpointError as error:
         raise TrainError(str(error)) from error

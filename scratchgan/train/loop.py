@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, kernels
-from ..data import Dataset, Loader, open_dataset
+from ..data import POINT_SETS, Dataset, Loader, open_dataset, point_dataset
+from ..data.points import POINTS_COUNT
 from ..device import require_cuda
 from .atomic import write_atomically
 from .checkpoint import (
@@ -34,9 +35,10 @@ from .checkpoint import (
 from .config import RESUMABLE, ConfigError, TrainConfig
 from .evaluation import Evaluation, OpenJudge
 from .folder import RunFolder, TrainError, log_notice
-from .game import DivergedError, Game, draw
+from .gallery import open_gallery
+from .game import DivergedError, Game
 from .log import RunLog, read_log
-from .pictures import draw_curves, image_grid, provenance, save_png, to_uint8
+from .pictures import draw_curves, provenance, save_png
 from .watch import Watch
 
 OnStep = Callable[[int, dict[str, float]], None]
@@ -45,6 +47,8 @@ OnText = Callable[[str], None]
 
 def open_training_data(config: TrainConfig, *, quiet: bool = False) -> Dataset:
     """Open the data set that a config names. Raises DataError."""
+    if config.data in POINT_SETS:
+        return point_dataset(config.data, config.limit or POINTS_COUNT)
     return open_dataset(
         config.data,
         size=config.size,
@@ -176,15 +180,15 @@ class Trainer:
         self._folder, self._loader, self._on_notice = folder, loader, on_notice
         self._evaluation = evaluation
         self._saved = step  # the newest checkpoint's step
-        count = min(64, len(self.dataset))
-        real = to_uint8(self.dataset.images(np.arange(count)))
-        self._watch = Watch(real, probability=game.loss.probability)
+        self._gallery = open_gallery(self.dataset)
+        self._watch = Watch(self._gallery.real, probability=game.loss.probability)
         with self._writing():
             self._log = RunLog.resume(folder.log, step)
             if evaluation is not None:
                 evaluation.go_on(read_log(folder.log), on_notice)
             if not folder.real.exists():
-                save_png(folder.real, image_grid(real), {"Source": f"real images of {self.dataset.name}"})
+                kind = f"real {self._gallery.kind} of {self.dataset.name}"
+                save_png(folder.real, self._gallery.real_picture(), {"Source": kind})
 
     def close(self) -> None:
         """Close the log and release the folder's lock."""
@@ -256,11 +260,15 @@ class Trainer:
 
     def _draw(self) -> None:
         """Write the pictures of this step: samples and curves."""
-        images = to_uint8(draw(self.game.ema.module, self.game.fixed_latents, self.config.device))
-        self._warn(self._watch.samples(self.step, images))
-        run = self.out.resolve().name
-        save_png(self._folder.samples / f"step-{self.step:06d}.png", image_grid(images), provenance(run, self.step))
-        title = f"{run}: {self.dataset.name}, {self.config.size} px, {self.config.loss}"
+        samples, run = self._gallery.samples(self.game), self.out.resolve().name
+        self._warn(self._watch.samples(self.step, samples))
+        source = provenance(run, self.step, self._gallery.kind)
+        picture = self._gallery.picture(samples, self.game, self.step)
+        save_png(self._folder.samples / f"step-{self.step:06d}.png", picture, source)
+        if self.step == self.config.steps:
+            self._gallery.finish(self._folder, source)
+        size = "" if self.config.size is None else f" {self.config.size} px,"
+        title = f"{run}: {self.dataset.name},{size} {self.config.loss}"
         curves = draw_curves(read_log(self._folder.log), title, probability=self.game.loss.probability)
         save_png(self._folder.curves, curves, {"Source": f"log of run {run!r} up to step {self.step}"})
 
@@ -300,10 +308,10 @@ class Trainer:
 
 def _completed(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     """Decide what the config leaves to the data. Raises ConfigError if it asks for other images."""
-    channels, height, width = dataset.shape
-    if height != width:
+    if len(dataset.shape) == 3 and dataset.shape[1] != dataset.shape[2]:
+        _, height, width = dataset.shape
         raise ConfigError(f"{dataset.name}: images are {height} x {width}, and must be square: give a size (--size)")
-    return config.completed(height, channels)
+    return config.completed(dataset.shape)
 
 
 def _assemble(config: TrainConfig, dataset: Dataset) -> tuple[Game, Loader]:

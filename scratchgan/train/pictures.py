@@ -42,13 +42,13 @@ def image_grid(images: np.ndarray, columns: int | None = None, scale: int | None
     return grid
 
 
-def provenance(run: str, step: int) -> dict[str, str]:
+def provenance(run: str, step: int, kind: str = "images") -> dict[str, str]:
     """Return the text that a picture of samples carries: that it is synthetic, and which run and step made it."""
     from .. import __version__
 
     return {
         "Software": f"scratchgan {__version__}",
-        "Source": f"generated (synthetic) images: drawn by the generator of run {run!r} at step {step}",
+        "Source": f"generated (synthetic) {kind}: drawn by the generator of run {run!r} at step {step}",
     }
 
 
@@ -105,7 +105,7 @@ def draw_curves(log: Sequence[Mapping[str, Any]], title: str, *, probability: bo
     size = (_WIDTH * _FINE, (count * (_PANEL_HEIGHT + _TOP + _BOTTOM) + 30) * _FINE)
     picture = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(picture)
-    _text(draw, (_LEFT, 10), title, 16, _INK)
+    write_text(draw, (_LEFT, 10), title, 16, _INK)
     panels: list[_Panel] = [
         (log, "loss", None, (("D", "loss_d", _BLUE), ("G", "loss_g", _ORANGE))),
         (
@@ -150,14 +150,14 @@ def _panel(
     for tick in _ticks(low, high, 6):
         y = place(first, tick)[1]
         _line(draw, [(left, y), (right, y)], _GRID, 1)
-        _text(draw, (left - 8, y), f"{tick:g}", 13, _FAINT, "rm")
+        write_text(draw, (left - 8, y), f"{tick:g}", 13, _FAINT, "rm")
     for tick in _ticks(first, last, 10):
         x = place(tick, low)[0]
         _line(draw, [(x, bottom), (x, bottom + 4)], _FAINT, 1)
-        _text(draw, (x, bottom + 8), f"{tick:g}", 13, _FAINT, "mt")
+        write_text(draw, (x, bottom + 8), f"{tick:g}", 13, _FAINT, "mt")
     _line(draw, [(left, top), (left, bottom), (right, bottom)], _FAINT, 1)
-    _text(draw, ((left + right) / 2, bottom + 26), "step", 13, _FAINT, "mt")
-    _text(draw, (left, top - 10), label, 14, _INK, "ls")
+    write_text(draw, ((left + right) / 2, bottom + 26), "step", 13, _FAINT, "mt")
+    write_text(draw, (left, top - 10), label, 14, _INK, "ls")
 
     for _, series, colour in curves:  # all the faint lines first: none may hide an average
         _line(draw, list(zip(*place(steps, series), strict=True)), _lighter(colour), 1)
@@ -165,7 +165,7 @@ def _panel(
         _line(draw, list(zip(*place(steps, _moving_average(series)), strict=True)), colour, 2)
     x = right
     for name, _, colour in reversed(curves):
-        x -= _text(draw, (x, top - 10), name, 14, _INK, "rs") + 8
+        x -= write_text(draw, (x, top - 10), name, 14, _INK, "rs") + 8
         _line(draw, [(x - 22, top - 15), (x, top - 15)], colour, 3)
         x -= 44
 
@@ -208,10 +208,10 @@ def _line(draw: Any, points: list[tuple[float, float]], colour: tuple[int, ...],
         draw.line([(x * _FINE, y * _FINE) for x, y in points], colour, width * _FINE, joint="curve")
 
 
-def _text(
+def write_text(
     draw: Any, at: tuple[float, float], text: str, size: int, colour: tuple[int, ...], anchor: str = "lt"
 ) -> float:
-    """Write text with its anchor (Pillow's two letters) at a point; returns its width."""
+    """Write text on a drawing of twice its final size; returns its width. ``anchor``: Pillow's two letters."""
     from PIL import ImageFont
 
     font = ImageFont.load_default(size * _FINE)

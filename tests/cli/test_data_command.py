@@ -93,3 +93,31 @@ def test_bad_requests_of_faces(failing, tmp_path, monkeypatch, options, code, wo
 def test_what_only_faces_have_is_refused_for_other_data(failing, data, tmp_path):
     for option in (["--vary", "yaw"], ["--set", "yaw=3"], ["--truth"]):
         assert "is for toyfaces" in failing(2, "data", data, *option, "--out", tmp_path / "x.png")
+
+
+def test_points_are_drawn_and_saved(scratchgan, tmp_path):
+    out = tmp_path / "ring.png"
+    assert scratchgan("data", "ring8", "--n", 100, "--out", out).code == 0
+    assert pixels(out).shape[1] == 480
+    assert scratchgan("data", "ring8", "--n", 100, "--out", tmp_path / "ring.npz").code == 0
+    with np.load(tmp_path / "ring.npz") as archive:
+        assert archive["points"].shape == (100, 2)
+
+
+def test_a_run_on_points_from_the_command_line(scratchgan, failing, tmp_path):
+    run = tmp_path / "roll"
+    short = ("--set", "width=8", "--batch", 16, "--steps", 4, "--limit", 100)
+    result = scratchgan("train", "--data", "swissroll", *short, "--out", run)
+    assert result.code == 0
+    assert "100 points" in result.err
+    assert "film.gif" in result.out
+    result = scratchgan("evaluate", run, "--n", 500, "--json", tmp_path / "scores.json")
+    assert result.code == 0
+    assert "real points:      20 of 20 modes" in result.out
+    assert (tmp_path / "scores.json").exists()
+    assert scratchgan("sample", run, "--n", 30, "--out", tmp_path / "points.npz").code == 0
+    with np.load(tmp_path / "points.npz") as archive:
+        assert archive["points"].shape == (30, 2)
+    assert scratchgan("sample", run, "--out", tmp_path / "points.png").code == 0
+    assert "was trained on points" in failing(2, "interpolate", run)
+    assert "two places to start from" in failing(2, "train", "--recipe", "points", "--config", run / "config.json")

@@ -93,12 +93,12 @@ def test_settings_that_contradict_each_other():
 
 
 def test_what_is_left_open_is_decided_by_the_data_and_the_loss():
-    done = TrainConfig().completed(size=32, channels=3)
+    done = TrainConfig().completed((3, 32, 32))
     assert (done.size, done.channels, done.d_norm) == (32, 3, "batch")
-    assert TrainConfig(loss="wgan-gp").completed(32, 3).d_norm == "layer"
-    assert TrainConfig(r1=1.0).completed(32, 3).d_norm == "layer"
-    assert TrainConfig(d_norm="none").completed(32, 3).d_norm == "none"
-    assert done.completed(32, 3) == done
+    assert TrainConfig(loss="wgan-gp").completed((3, 32, 32)).d_norm == "layer"
+    assert TrainConfig(r1=1.0).completed((3, 32, 32)).d_norm == "layer"
+    assert TrainConfig(d_norm="none").completed((3, 32, 32)).d_norm == "none"
+    assert done.completed((3, 32, 32)) == done
 
 
 def test_every_setting_has_a_line_of_help_and_json_types():
