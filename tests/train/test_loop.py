@@ -135,7 +135,7 @@ def test_a_run_that_diverges_stops_with_its_last_good_checkpoint(tmp_path):
 
 def test_one_step_moves_each_network_along_its_own_gradient():
     """With Adam's first step, which is lr * sign(gradient), the step can be told from gradients made separately."""
-    config = CONFIG.with_overrides({"size": "8", "channels": "1", "lr_d": "1e-3", "lr_g": "1e-2"})
+    config = CONFIG.with_overrides({"size": "8", "channels": "1", "lr_d": "1e-3", "lr_g": "1e-2"}).completed((1, 8, 8))
     game, twin = Game(config), Game(config)
     batch = blobs().images(np.arange(8))
     before_d = [p.data for p in game.discriminator.parameters()]
@@ -155,7 +155,9 @@ def test_one_step_moves_each_network_along_its_own_gradient():
 
 
 def test_g_learns_the_brightness_of_the_data():
-    config = CONFIG.with_overrides({"size": "8", "channels": "1", "lr_g": "2e-3", "lr_d": "2e-3", "batch": "16"})
+    config = CONFIG.with_overrides(
+        {"size": "8", "channels": "1", "lr_g": "2e-3", "lr_d": "2e-3", "batch": "16"}
+    ).completed((1, 8, 8))
     game, dataset, rng = Game(config), blobs(), np.random.default_rng(0)
 
     def distance():
