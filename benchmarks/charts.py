@@ -121,7 +121,7 @@ def _powers(low: float, high: float) -> list[float]:
 
 def roofline(records: Sequence[Record], ceilings: Ceilings, colours: dict[str, str]) -> str:
     """GFLOP/s against FLOPs per byte, on logarithmic axes, under the measured ceilings."""
-    points = [r for r in records if r.samples and r.flops]
+    points = [r for r in records if r.samples and r.flops and r.dtype == ceilings.dtype]
     if not points:
         return ""
     top = 40 + 18 * _legend_rows(colours, WIDTH - 70)

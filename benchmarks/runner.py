@@ -56,6 +56,11 @@ class Record:
         return self.name or str(parse(self.problem).directed(""))
 
     @property
+    def dtype(self) -> str:
+        """float32 or float64."""
+        return parse(self.problem).dtype
+
+    @property
     def passed(self) -> str:
         """forward, input_grad or weight_grad."""
         return DIRECTIONS[self.direction]

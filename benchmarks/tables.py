@@ -37,7 +37,7 @@ def row(record: Record, ceilings: Ceilings | None) -> tuple[str, ...]:
         f"{record.compile_seconds:.2f}",
         f"{record.gflops:.1f}" if record.flops else "-",
         f"{record.gbytes:.1f}",
-        f"{record.of_roofline(ceilings):.0%}" if ceilings else "-",
+        f"{record.of_roofline(ceilings):.0%}" if ceilings and record.dtype == ceilings.dtype else "-",
         remark,
     )
 
