@@ -1,7 +1,7 @@
 """``python -m benchmarks selftest``: does the harness tell the truth on this machine?
 
-    same        two runs of the same kernels, a process each, compared: at most one of 20 may come out FASTER or SLOWER
-    slowed      the same kernels against themselves with a planted slowdown of ten per cent: 10 of 10 must be SLOWER
+    same        the same kernel twice, in turns, on arrays of its own: at most one of 20 may come out FASTER or SLOWER
+    slowed      a kernel against itself with a planted slowdown of ten per cent, in turns: 10 of 10 must be SLOWER
     agreement   its GFLOP/s of NumPy's matrix product and PyTorch's convolution against timeit and torch.utils.benchmark
 
 It needs an otherwise idle machine; a busy one makes comparisons AMBIGUOUS, and can make them wrong.
@@ -80,13 +80,9 @@ def command(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         path = Path(folder)
         if {"same", "slowed"} & set(parts):
-            _process("measure", path / "a.json", options)
-        if "same" in parts:
-            _process("measure", path / "b.json", options)
-            found["same"] = _compared(path / "a.json", path / "b.json", 20)
-        if "slowed" in parts:
-            _process("slowed", path / "c.json", options)
-            found["slowed"] = _compared(path / "a.json", path / "c.json", 10)
+            _process("turns", path / "turns.json", options)
+            compared = json.loads((path / "turns.json").read_text("utf-8"))
+            found.update({part: compared[part] for part in ("same", "slowed") if part in parts})
         if "agreement" in parts:
             found["agreement"] = agreement(options.threads, path)
     ok = True
@@ -117,20 +113,36 @@ def _counts(verdicts: list[dict[str, Any]]) -> str:
 def _process(what: str, path: Path, options: argparse.Namespace) -> None:
     root = Path(__file__).parent.parent
     words = [sys.executable, "-m", "benchmarks.selftest", what, str(path), str(options.threads)]
-    if what in ("measure", "slowed"):
+    if what == "turns":
         words.append(str(options.seconds))
     done = subprocess.run(words, cwd=root, capture_output=True, text=True)
     if done.returncode:
         raise ValueError(f"the process that was to {what} failed:\n{done.stderr[-2000:]}")
 
 
-def _compared(before: Path, after: Path, count: int) -> list[dict[str, Any]]:
-    """The comparisons of ``count`` passes; of twenty passes and ten, every other one."""
-    from .compare import compare
-    from .results import load
+def _turns(threads: int, seconds: float) -> dict[str, list[dict[str, Any]]]:
+    """Time each pass twice, and every other one slowed too, in turns; return the comparisons."""
+    from . import statistics
+    from .peers.ours import Ours
+    from .problem import inputs
+    from .sampling import Settings, sample
 
-    found = [c.__dict__ for c in compare(load(before), load(after))]
-    return found[:: max(1, len(found) // count)][:count]
+    found: dict[str, list[dict[str, Any]]] = {"same": [], "slowed": []}
+    for index, problem in enumerate(problems()):
+        candidates = {name: Ours().build(problem, inputs(problem, "normal")) for name in ("a", "b")}
+        if index % 2 == 0:
+            candidates["slowed"] = Slowed().build(problem, inputs(problem, "normal"))
+        measured = sample(candidates, Settings(seconds, 0.003, least_rounds=15))
+        for part, name in (("same", "b"), ("slowed", "slowed")):
+            if name in measured:
+                verdict, ratio, low, high = statistics.paired_verdict(measured["a"].samples, measured[name].samples)
+                found[part].append(
+                    {
+                        "problem": str(problem), "verdict": verdict, "ratio": ratio, "low": low, "high": high,
+                        "before": measured["a"].samples, "after": measured[name].samples,
+                    }
+                )  # fmt: skip
+    return found
 
 
 def agreement(threads: int, folder: Path) -> dict[str, tuple[float, float]]:
@@ -190,8 +202,7 @@ def _harness(name: str, threads: int) -> float:
 def _main(what: str, path: Path, threads: int, seconds: float) -> None:
     """One process of the test."""
     from .cli import prepare
-    from .machine import describe
-    from .results import Results, save, write_text
+    from .results import write_text
 
     what, _, name = what.partition(" ")
     if what in ("independent", "harness"):
@@ -200,18 +211,7 @@ def _main(what: str, path: Path, threads: int, seconds: float) -> None:
         write_text(path, json.dumps((_independent if what == "independent" else _harness)(name, threads)))
         return
     prepare(threads)
-    from . import runner
-    from .peers.ours import Ours
-    from .sampling import Settings
-
-    implementation: Implementation = Slowed() if what == "slowed" else Ours()
-    settings = Settings(seconds, 0.003, least_rounds=15)
-    records = [
-        record
-        for problem in problems()
-        for record in runner.run_pass(problem, [implementation], "performance", settings, threads)
-    ]
-    save(path, Results(describe(threads), records))
+    write_text(path, json.dumps(_turns(threads, seconds)))
 
 
 if __name__ == "__main__":

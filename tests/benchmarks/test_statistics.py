@@ -22,6 +22,18 @@ def test_ten_per_cent_are_seen_both_ways():
         assert statistics.verdict(after, before)[0] == "FASTER"
 
 
+def test_rounds_that_are_slow_for_both_are_divided_out():
+    rng = np.random.default_rng(3)
+    machine = rng.uniform(1, 3, 40)
+    before, after = list(machine * rng.normal(1, 0.01, 40)), list(1.1 * machine * rng.normal(1, 0.01, 40))
+    assert statistics.verdict(before, after)[0] == "AMBIGUOUS"
+    assert statistics.paired_verdict(before, after)[0] == "SLOWER"
+    assert statistics.paired_verdict(after, before)[0] == "FASTER"
+    again = list(machine * rng.normal(1, 0.01, 40))
+    assert statistics.paired_verdict(before, again)[0] == "SAME"
+    assert statistics.paired_verdict(before[:5], again)[0] == "AMBIGUOUS"
+
+
 def test_noise_is_ambiguous_and_few_samples_are_too():
     rng = np.random.default_rng(0)
     before, after = list(rng.uniform(1, 3, 12)), list(rng.uniform(1, 3, 12))
