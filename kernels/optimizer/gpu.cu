@@ -26,12 +26,7 @@ struct Adam {
 
 // result may be parameter: a thread writes only where it has read.
 extern "C" __global__ void adam(const T* parameter, const T* gradient, T* mean, T* square, T keep, T decay, T beta1,
-                                T rest1, T beta2, T rest2, T step_size, T root, T eps, const T* corrections, T* result,
-                                long long count) {
-    if (corrections) {  // within a CUDA graph the step's number is on the device, and so is what follows from it
-        step_size = corrections[0];
-        root = corrections[1];
-    }
+                                T rest1, T beta2, T rest2, T step_size, T root, T eps, T* result, long long count) {
     const Adam rule = {keep, decay, beta1, rest1, beta2, rest2, step_size, root, eps};
     const bool whole = aligned(parameter) && aligned(gradient) && aligned(mean) && aligned(square) && aligned(result);
     const long long packs = whole ? count / PACK : 0;
@@ -50,14 +45,6 @@ extern "C" __global__ void adam(const T* parameter, const T* gradient, T* mean, 
         mean[k] = m;
         square[k] = s;
     }
-}
-
-// What step number ``step[0] + 1`` needs, from the counter on the device: {lr / (1 - beta1^t), sqrt(1 - beta2^t)}.
-extern "C" __global__ void adam_corrections(long long* step, double lr, double beta1, double beta2, T* corrections) {
-    const long long t = step[0] + 1;
-    corrections[0] = T(lr / (1 - pow(beta1, (double)t)));
-    corrections[1] = T(sqrt(1 - pow(beta2, (double)t)));
-    step[0] = t;
 }
 
 extern "C" __global__ void ema(const T* average, const T* parameter, T decay, T rest, T* result, long long count) {

@@ -13,7 +13,7 @@ _ema = Kernel(__file__, "ema")
 def adam(parameter: Any, gradient: Any, mean: Any, square: Any, *scalars_and_result: Any) -> None:
     *scalars, result = scalars_and_result
     grid = grid_for(parameter.size, 4 * THREADS)
-    _adam(grid, (THREADS,), parameter, gradient, mean, square, *scalars, None, result, parameter.size)
+    _adam(grid, (THREADS,), parameter, gradient, mean, square, *scalars, result, parameter.size)
 
 
 def ema(average: Any, parameter: Any, decay: Any, rest: Any, result: Any) -> None:

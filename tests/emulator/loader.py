@@ -98,7 +98,7 @@ def _built(name: str, text: str) -> Path:
 def _runtime() -> Any:
     library = ctypes.CDLL(str(_built("runtime", (HERE / "runtime.cpp").read_text())), ctypes.RTLD_GLOBAL)
     library.guarded.restype = ctypes.c_void_p
-    library.guarded.argtypes = [ctypes.c_size_t] * 3 + [ctypes.c_int] + [ctypes.c_void_p] * 2
+    library.guarded.argtypes = [ctypes.c_size_t] * 3 + [ctypes.c_int] * 2 + [ctypes.c_void_p] * 2
     library.release.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     library.run.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_size_t] + [ctypes.c_void_p] * 2
     library.run.argtypes += [ctypes.c_int, ctypes.c_uint64, ctypes.c_void_p]
@@ -122,7 +122,8 @@ extern "C" { extern char __start_cuda_shared[] __attribute__((weak, visibility("
              extern char __stop_cuda_shared[] __attribute__((weak, visibility("hidden")));
 char* shared_begin() { return __start_cuda_shared; } char* shared_end() { return __stop_cuda_shared; } }"""
     body = re.sub(dynamic, r"DYNAMIC_SHARED(\1, \2)", source)
-    return "\n".join(['#include "cuda.h"', body, '#line 1 "emulator"', *entries, shared])
+    # Without a name outside this file, an inline function's shared memory is put where it is told to be.
+    return "\n".join(['#include "cuda.h"', "namespace {", body, "}", '#line 1 "emulator"', *entries, shared])
 
 
 @functools.lru_cache(maxsize=512)
@@ -146,12 +147,16 @@ class _Buffer:
     address: int = 0
     base: int = 0
     length: int = 0
+    fill: int = 0
 
     def place(self, at_end: bool) -> None:
+        # What lies beside the array is NaN in one order and a small number in the other, so that reading it makes a
+        # difference and writing either is seen.
+        self.fill = 0xFF if at_end else 0xA5
         base, length = ctypes.c_void_p(), ctypes.c_size_t()
         offset = self.array.ctypes.data % _ALIGNMENT
         self.address = _runtime().guarded(
-            self.array.nbytes, _ALIGNMENT, offset, at_end, ctypes.byref(base), ctypes.byref(length)
+            self.array.nbytes, _ALIGNMENT, offset, at_end, self.fill, ctypes.byref(base), ctypes.byref(length)
         )
         self.base, self.length = int(base.value or 0), length.value
         ctypes.memmove(self.address, self.array.ctypes.data, self.array.nbytes)
@@ -165,7 +170,7 @@ class _Buffer:
         before = ctypes.string_at(self.base + page, self.address - self.base - page)
         end = self.address + self.array.nbytes
         behind = ctypes.string_at(end, self.base + self.length - page - end)
-        return bool((before + behind).strip(b"\xff"))
+        return bool((before + behind).strip(bytes([self.fill])))
 
     def where(self, address: int) -> str | None:
         if not self.base <= address < self.base + self.length:

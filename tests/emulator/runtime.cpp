@@ -298,13 +298,13 @@ void __ubsan_handle_out_of_bounds_abort(Place* place, uint64_t index) { __ubsan_
 
 // Memory between two pages that cannot be touched. ``at_end``: its last byte lies as close to the page behind it as
 // an alignment of ``align`` with remainder ``offset`` allows, else its first byte to the page before it.
-void* guarded(size_t bytes, size_t align, size_t offset, int at_end, void** base, size_t* length) {
+void* guarded(size_t bytes, size_t align, size_t offset, int at_end, int fill, void** base, size_t* length) {
     size_t room = (bytes + 2 * align + PAGE - 1) / PAGE * PAGE;
     char* start = static_cast<char*>(
         mmap(nullptr, room + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     if (start == MAP_FAILED) return nullptr;
     mprotect(start + PAGE, room, PROT_READ | PROT_WRITE);
-    memset(start + PAGE, 0xff, room);
+    memset(start + PAGE, fill, room);
     *base = start;
     *length = room + 2 * PAGE;
     if (!at_end) return start + PAGE + offset;
@@ -362,7 +362,7 @@ int run(void (*function)(void**), void** arguments, const unsigned* grid, const 
     dynamic_block = nullptr;
     if (shared_bytes) {
         void* base;
-        dynamic_block = static_cast<char*>(guarded(shared_bytes, 16, 0, 1, &base, &dynamic.length));
+        dynamic_block = static_cast<char*>(guarded(shared_bytes, 16, 0, 1, 0xff, &base, &dynamic.length));
         dynamic.base = static_cast<char*>(base);
     }
     running = true;

@@ -44,6 +44,10 @@ class DeviceArray:
         return types.SimpleNamespace(id=0)
 
     @property
+    def data(self) -> Any:
+        return types.SimpleNamespace(ptr=self._inner.ctypes.data)
+
+    @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return dict(self._inner.__array_interface__)
 

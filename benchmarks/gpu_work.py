@@ -1,0 +1,172 @@
+"""What `benchmarks.gpu_session` times, ours and PyTorch's, and the clock that it uses."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from benchmarks.conv_layers import Layer
+from benchmarks.gan_step import NETWORKS, pytorch_networks
+
+
+class Clock:
+    """Times work on the current stream: with events, or by the host's clock where there are none (--dry-run)."""
+
+    def __init__(self, cupy: Any, rounds: int):
+        self.cupy, self.rounds = cupy, rounds
+        self.events = hasattr(cupy.cuda, "Event")
+        self.flush = cupy.empty(1 << 26, np.float32) if self.events else None
+
+    def median(self, work: Callable[[], Any], cold: bool) -> float:
+        """Return the median time of ``work``, in seconds; ``cold``: with none of its data in the L2 cache."""
+        work()  # compiles
+        if not self.events:
+            start = time.perf_counter()
+            work()
+            return time.perf_counter() - start
+        times = []
+        for _ in range(self.rounds):
+            if cold:
+                self.flush.fill(0)
+            first, last = self.cupy.cuda.Event(), self.cupy.cuda.Event()
+            first.record()
+            work()
+            last.record()
+            last.synchronize()
+            times.append(self.cupy.cuda.get_elapsed_time(first, last) / 1e3)
+        return statistics.median(times)
+
+    def host_median(self, step: Callable[[], Any]) -> float:
+        """Return the median time of a step by the host's clock, ten steps between two waits for the GPU."""
+        step()
+        self.wait()
+        times, steps = [], 10 if self.events else 1
+        for _ in range(self.rounds if self.events else 1):
+            start = time.perf_counter()
+            for _ in range(steps):
+                step()
+            self.wait()
+            times.append((time.perf_counter() - start) / steps)
+        return statistics.median(times)
+
+    def wait(self) -> None:
+        if self.events:
+            self.cupy.cuda.Device().synchronize()
+
+
+class Peer:
+    """PyTorch on the same device: its work is put on CuPy's current stream, so that the same events time it."""
+
+    def __init__(self, torch: Any, cupy: Any):
+        self.torch = torch
+        self.device = "cuda" if hasattr(cupy.cuda, "Event") else "cpu"
+        self.stream = contextlib.nullcontext
+        if self.device == "cuda":
+            torch.backends.cudnn.benchmark = True  # cuDNN measures its algorithms, and the fastest counts
+            pointer = cupy.cuda.get_current_stream().ptr
+            self.stream = lambda: torch.cuda.stream(torch.cuda.ExternalStream(pointer))
+
+    def precision(self, tf32: bool) -> None:
+        self.torch.backends.cudnn.allow_tf32 = self.torch.backends.cuda.matmul.allow_tf32 = tf32
+
+    def on_stream(self, work: Callable[[], Any]) -> Callable[[], Any]:
+        def run() -> None:
+            with self.stream():
+                work()
+
+        return run
+
+
+def convolution(layer: Layer, part: str, cupy: Any, precision: str) -> Callable[[], Any]:
+    """Return one pass of a layer as its kernels run, without the wrappers' checks."""
+    rng = np.random.default_rng(0)
+
+    def array(*shape: int) -> Any:
+        return cupy.asarray(rng.standard_normal(shape, np.float32))
+
+    out, k = layer.output_size(), layer.k
+    x, gy = array(layer.n, layer.c, layer.size, layer.size), array(layer.n, layer.o, out, out)
+    w = array(layer.c, layer.o, k, k) if layer.kind == "transpose" else array(layer.o, layer.c, k, k)
+    bias = cupy.empty(0, np.float32)
+    stride, padding = (layer.s, layer.s), (layer.p, layer.p)
+    if layer.kind == "upsample":
+        gpu = import_module("scratchgan.kernels.upsample_conv.gpu")
+        rest = ((2, 2), padding)
+        calls = {
+            "forward": lambda: gpu.upsample_conv2d(x, w, bias, gy, *rest, precision=precision),
+            "input_grad": lambda: gpu.upsample_conv2d_input_grad(gy, w, x, *rest, precision=precision),
+            "weight_grad": lambda: gpu.upsample_conv2d_weight_grad(x, gy, w, *rest, precision=precision),
+        }
+        return calls[part]
+    gpu = import_module("scratchgan.kernels.conv.gpu")
+    rest = (stride, padding, (1, 1), 1)
+    small, large = (gy, x) if layer.kind == "conv" else (x, gy)  # a transposed convolution swaps the two
+    calls = {
+        "small": lambda: gpu.conv2d(large, w, bias, small, *rest, precision=precision),
+        "large": lambda: gpu.conv2d_input_grad(small, w, bias, large, *rest, precision=precision),
+        "weight_grad": lambda: gpu.conv2d_weight_grad(large, small, w, *rest, precision=precision),
+    }
+    names = (
+        {"forward": "small", "input_grad": "large"}
+        if layer.kind == "conv"
+        else {"forward": "large", "input_grad": "small"}
+    )
+    return calls[names.get(part, part)]
+
+
+def peer_convolution(layer: Layer, part: str, peer: Peer, channels_last: bool) -> Callable[[], Any]:
+    torch = peer.torch
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    x = torch.randn(layer.n, layer.c, layer.size, layer.size, device=peer.device).contiguous(memory_format=layout)
+    if layer.kind == "upsample":
+        large = torch.nn.functional.interpolate(x, scale_factor=2)
+    shape = (layer.c, layer.o, layer.k, layer.k) if layer.kind == "transpose" else (layer.o, layer.c, layer.k, layer.k)
+    w = torch.randn(shape, device=peer.device).contiguous(memory_format=layout)
+    out = layer.output_size()
+    gy = torch.randn(layer.n, layer.o, out, out, device=peer.device).contiguous(memory_format=layout)
+    transposed = layer.kind == "transpose"
+    if part == "forward":
+        operator = torch.nn.functional.conv_transpose2d if transposed else torch.nn.functional.conv2d
+        if layer.kind == "upsample":
+            return lambda: operator(torch.nn.functional.interpolate(x, scale_factor=2), w, None, layer.s, layer.p)
+        return lambda: operator(x, w, None, layer.s, layer.p)
+    mask = [part == "input_grad", part == "weight_grad", False]
+    source = large if layer.kind == "upsample" else x
+
+    def backward() -> Any:
+        gx, gw, _ = torch.ops.aten.convolution_backward(
+            gy, source, w, None, [layer.s] * 2, [layer.p] * 2, [1, 1], transposed, [0, 0], 1, mask
+        )
+        if layer.kind == "upsample" and part == "input_grad":
+            n, c, h, v = gx.shape
+            return torch.ops.aten.upsample_nearest2d_backward(gx, [h, v], [n, c, h // 2, v // 2], 2.0, 2.0)
+        return gx if part == "input_grad" else gw
+
+    return backward
+
+
+def peer_step(peer: Peer, name: str, batch: int) -> Callable[[], Any]:
+    torch = peer.torch
+    _, latent, shape = NETWORKS[name]
+    g, d = (net.to(peer.device) for net in pytorch_networks(torch, name))
+    adam_g, adam_d = (torch.optim.Adam(net.parameters(), 2e-4, betas=(0.5, 0.999)) for net in (g, d))
+    real = torch.rand(batch, *shape, device=peer.device) * 2 - 1
+    one, zero = torch.ones(batch, 1, device=peer.device), torch.zeros(batch, 1, device=peer.device)
+    bce = torch.nn.functional.binary_cross_entropy_with_logits
+
+    def step() -> None:
+        fake = g(torch.randn(batch, latent, device=peer.device))
+        adam_d.zero_grad()
+        (bce(d(real), one) + bce(d(fake.detach()), zero)).backward()
+        adam_d.step()
+        adam_g.zero_grad()
+        bce(d(fake), one).backward()
+        adam_g.step()
+
+    return peer.on_stream(step)
