@@ -35,12 +35,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.conv_layers import LAYERS, PASSES, Layer
-from benchmarks.gan_step import NETWORKS
-from benchmarks.gpu_work import Clock, Peer, convolution, peer_convolution, peer_step
+from benchmarks.gpu_work import LAYERS, PASSES, Clock, Layer, Peer, convolution, peer_convolution, peer_step
+from benchmarks.step.workloads import IMAGE, LATENT
 from scratchgan import Tensor, grad, kernels, ops
 from scratchgan.device import require_cuda
-from scratchgan.models.gan import Discriminator, Generator
+from scratchgan.models.gan import Discriminator, Generator, gan28, gan64
 from scratchgan.optim import Adam
 
 ROOT = Path(__file__).parent.parent
@@ -120,10 +119,10 @@ def memory_table(cupy: Any, clock: Clock, shape: tuple[int, ...]) -> list[dict]:
 
 
 def gan_steps(cupy: Any, clock: Clock, peer: Peer | None, networks: list[str], batch: int) -> list[dict]:
-    """Update D and G once, as benchmarks.gan_step does, on the device."""
+    """Update D and G once, as `python -m benchmarks step` does, on the device."""
     records = []
     for name in networks:
-        make, latent, shape = NETWORKS[name]
+        make, latent, shape = (gan28 if name == "G28" else gan64), LATENT[name], IMAGE[name]
         rng = np.random.default_rng(0)
         g, d = (net.to("cuda") for net in make(generator=rng))
         adam_g, adam_d = (Adam(net.parameters(), 2e-4, betas=(0.5, 0.999)) for net in (g, d))
@@ -160,7 +159,7 @@ def table(cupy: Any, dry: bool) -> dict[str, Any]:
             Layer("tiny.t", 2, 4, 3, 2, 4, 2, 1, "transpose")]  # fmt: skip
     return {
         "memory": memory_table(cupy, clock, (1, 4, 8, 8) if dry else (256, 64, 32, 32)),
-        "gan_step": [] if dry else gan_steps(cupy, clock, peer, list(NETWORKS), 64),
+        "gan_step": [] if dry else gan_steps(cupy, clock, peer, list(LATENT), 64),
         "convolution": convolution_table(cupy, clock, peer, tiny if dry else LAYERS, deadline),
         "pytorch": peer.torch.__version__ if peer else None,
     }

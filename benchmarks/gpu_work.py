@@ -7,12 +7,64 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.conv_layers import Layer
-from benchmarks.gan_step import NETWORKS, pytorch_networks
+from benchmarks.step.pytorch import networks
+from benchmarks.step.workloads import IMAGE, LATENT
+
+
+class Layer(NamedTuple):
+    """A layer: batch, channels in, size (before any upsampling), channels out, kernel, stride and padding."""
+
+    name: str
+    n: int
+    c: int
+    size: int
+    o: int
+    k: int
+    s: int
+    p: int
+    kind: str = "conv"
+
+    def output_size(self) -> int:
+        if self.kind == "upsample":
+            return 2 * self.size + 2 * self.p - self.k + 1
+        if self.kind == "transpose":
+            return (self.size - 1) * self.s - 2 * self.p + self.k
+        return (self.size + 2 * self.p - self.k) // self.s + 1
+
+    def flops(self) -> int:
+        """Multiplications and additions of the operation as it is defined, whatever an algorithm saves."""
+        positions = self.size if self.kind == "transpose" else self.output_size()
+        return 2 * self.n * positions**2 * self.c * self.o * self.k**2
+
+
+LAYERS = [
+    Layer("D28.1", 64, 1, 28, 64, 4, 2, 1),
+    Layer("D28.2", 64, 64, 14, 128, 4, 2, 1),
+    Layer("D64.1", 64, 3, 64, 64, 4, 2, 1),
+    Layer("D64.2", 64, 64, 32, 128, 4, 2, 1),
+    Layer("D64.3", 64, 128, 16, 256, 4, 2, 1),
+    Layer("D64.4", 64, 256, 8, 512, 4, 2, 1),
+    Layer("G64.2", 64, 128, 16, 64, 3, 1, 1),
+    Layer("G64.3", 64, 64, 32, 64, 3, 1, 1),
+    Layer("G64.out", 64, 64, 64, 3, 3, 1, 1),
+    Layer("R3", 16, 256, 32, 256, 3, 1, 1),
+    Layer("R1", 16, 256, 32, 256, 1, 1, 0),
+    Layer("U28.1", 64, 128, 7, 128, 3, 1, 1, "upsample"),
+    Layer("U28.2", 64, 128, 14, 64, 3, 1, 1, "upsample"),
+    Layer("U64.1", 64, 512, 4, 256, 3, 1, 1, "upsample"),
+    Layer("U64.2", 64, 256, 8, 128, 3, 1, 1, "upsample"),
+    Layer("U64.3", 64, 128, 16, 64, 3, 1, 1, "upsample"),
+    Layer("U64.4", 64, 64, 32, 64, 3, 1, 1, "upsample"),
+    Layer("T.1", 64, 512, 4, 256, 4, 2, 1, "transpose"),
+    Layer("T.2", 64, 256, 8, 128, 4, 2, 1, "transpose"),
+    Layer("T.3", 64, 128, 16, 64, 4, 2, 1, "transpose"),
+    Layer("T.out", 64, 64, 32, 3, 4, 2, 1, "transpose"),
+]
+PASSES = ("forward", "input_grad", "weight_grad")
 
 
 class Clock:
@@ -153,8 +205,8 @@ def peer_convolution(layer: Layer, part: str, peer: Peer, channels_last: bool) -
 
 def peer_step(peer: Peer, name: str, batch: int) -> Callable[[], Any]:
     torch = peer.torch
-    _, latent, shape = NETWORKS[name]
-    g, d = (net.to(peer.device) for net in pytorch_networks(torch, name))
+    latent, shape = LATENT[name], IMAGE[name]
+    g, d = (net.to(peer.device) for net in networks(torch, name))
     adam_g, adam_d = (torch.optim.Adam(net.parameters(), 2e-4, betas=(0.5, 0.999)) for net in (g, d))
     real = torch.rand(batch, *shape, device=peer.device) * 2 - 1
     one, zero = torch.ones(batch, 1, device=peer.device), torch.zeros(batch, 1, device=peer.device)

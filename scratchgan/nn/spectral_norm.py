@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..device import Array, device_of, to_device
+from ..device import Array, device_of, namespace, to_device
 from ..tensor import Tensor
 from .conv import ConvTranspose2d
 from .module import Module, Parameter
@@ -45,7 +45,9 @@ class SpectralNorm(Module):
         return weight.transpose(order).flatten(1)
 
     def _normalized(self, vector: Array) -> Array:
-        return vector / max(float((vector @ vector) ** 0.5), self.eps)
+        # The norm stays where the vector is: as a Python number it would have to be waited for on a GPU.
+        xp = namespace(vector)
+        return vector / xp.maximum(xp.sqrt(vector @ vector), vector.dtype.type(self.eps))
 
     def _iterate(self, weight: Tensor, times: int) -> None:
         # New arrays each time: a graph of an earlier forward pass has saved the old ones.

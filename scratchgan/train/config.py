@@ -86,7 +86,7 @@ class TrainConfig:
     ema_decay: float = _setting(0.998, "decay per step of the average of G that draws samples", at_least=0, below=1)
 
     seed: int = _setting(0, "of everything random", at_least=0)
-    device: str = _setting("cpu", "cpu or cuda", choices=("cpu", "cuda"))
+    device: str = _setting("cpu", "cpu or cuda", choices=("cpu", "cuda"), on_resume=True)
 
     log_every: int = _setting(1, "steps between lines of log.jsonl", at_least=1, on_resume=True)
     sample_every: int = _setting(100, "steps between pictures of samples and curves", at_least=1, on_resume=True)
