@@ -71,6 +71,20 @@ def pair(operator: str, name: str, value: int | tuple[int, int] | list[int], min
     return int(values[0]), int(values[1])
 
 
+def precision_option(operator: str, precision: str | None, array: Any) -> dict[str, str]:
+    """Return what a kernel is given for ``precision``, which lets it be less exact than ``array``'s dtype."""
+    if precision is None:
+        return {}
+    if precision != "tf32":
+        raise ValueError(f'{operator}: precision must be None or "tf32", got {precision!r}')
+    if not is_gpu_array(array) or array.dtype != np.float32:
+        raise ValueError(
+            f'{operator}: precision="tf32" is for float32 arrays on a GPU; this is {place(array)}, {array.dtype}. '
+            "Leave it out"
+        )
+    return {"precision": precision}
+
+
 def arrays(operator: str, **named: Any) -> tuple[Any, ...]:
     """Return the arrays in C order and ready for a kernel, in the order given.
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import Pair, arrays, dimensions, empty, kernels_for, output, pair
+from ..arguments import Pair, arrays, dimensions, empty, kernels_for, output, pair, precision_option
 
 _X = "N,C,H,W"
 _W = "O,C/groups,kH,kW"
@@ -94,6 +94,7 @@ def conv2d(
     padding: int | Pair = 0,
     dilation: int | Pair = 1,
     groups: int = 1,
+    precision: str | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return y, N,O,outH,outW: the correlation of x with each filter, plus the filter's bias.
@@ -104,6 +105,8 @@ def conv2d(
         bias: O, or None.
         stride, padding, dilation: an int, or a pair (vertical, horizontal). The padding is zeros, on both sides.
         groups: C and O are split into this many independent convolutions.
+        precision: None for the arrays' own, or "tf32": float32 on a GPU's tensor cores, with inputs rounded to 10
+            bits of mantissa (relative error up to 2**-11 each) and sums in float32.
         out: where to write the result; of its shape and dtype, and sharing memory with no input.
 
     outH = (H + 2*padding - dilation*(kH - 1) - 1) // stride + 1, and outW likewise.
@@ -117,6 +120,7 @@ def conv2d(
     dimensions(name, "x", x, _X)
     dimensions(name, "w", w, _W)
     stride, padding, dilation = _options(name, stride, padding, dilation)
+    tensor_cores = precision_option(name, precision, x)
     groups = _groups(name, groups, input_channels=x.shape[1], output_channels=w.shape[0])
     _channels_match(name, "x", x, w, groups)
     bias = prepared_bias(name, bias, x, w.shape[0])
@@ -124,7 +128,7 @@ def conv2d(
     y = output(name, out, (x.shape[0], w.shape[0], *out_hw), (x, w, bias))
     if x.size == 0 or y.size == 0:
         return filled_with_bias(y, bias)
-    kernels_for(__package__, x).conv2d(x, w, bias, y, stride, padding, dilation, groups)
+    kernels_for(__package__, x).conv2d(x, w, bias, y, stride, padding, dilation, groups, **tensor_cores)
     return y
 
 
@@ -137,6 +141,7 @@ def conv2d_input_grad(
     padding: int | Pair = 0,
     dilation: int | Pair = 1,
     groups: int = 1,
+    precision: str | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the gradient of conv2d by x, N,C,H,W, given gy, the gradient by its output.
@@ -145,7 +150,7 @@ def conv2d_input_grad(
         gy: N,O,outH,outW, float32 or float64.
         w: O,C/groups,kH,kW, of the same dtype.
         input_hw: (H, W) of x. With a stride above 1 several sizes give the same output, so it must be said.
-        stride, padding, dilation, groups, out: as in ``conv2d``.
+        stride, padding, dilation, groups, precision, out: as in ``conv2d``.
 
     Raises:
         TypeError, ValueError: as in ``conv2d``, and when gy is not the size that ``input_hw`` gives.
@@ -156,6 +161,7 @@ def conv2d_input_grad(
     dimensions(name, "w", w, _W)
     input_hw = pair(name, "input_hw", input_hw, 0)
     stride, padding, dilation = _options(name, stride, padding, dilation)
+    tensor_cores = precision_option(name, precision, gy)
     groups = _groups(name, groups, output_channels=w.shape[0])
     if gy.shape[1] != w.shape[0]:
         raise ValueError(f"{name}: gy.shape[1]={gy.shape[1]} but w.shape[0]={w.shape[0]} (gy is {_GY}; w is {_W})")
@@ -165,7 +171,7 @@ def conv2d_input_grad(
     if gy.size == 0 or gx.size == 0:
         return filled_with_bias(gx, empty((0,), gx))
     bias = empty((0,), gy)
-    kernels_for(__package__, gy).conv2d_input_grad(gy, w, bias, gx, stride, padding, dilation, groups)
+    kernels_for(__package__, gy).conv2d_input_grad(gy, w, bias, gx, stride, padding, dilation, groups, **tensor_cores)
     return gx
 
 
@@ -186,6 +192,7 @@ def conv2d_weight_grad(
     padding: int | Pair = 0,
     dilation: int | Pair = 1,
     groups: int = 1,
+    precision: str | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the gradient of conv2d by w, O,C/groups,kH,kW, given gy, the gradient by its output.
@@ -194,7 +201,7 @@ def conv2d_weight_grad(
         x: N,C,H,W, float32 or float64.
         gy: N,O,outH,outW, of the same dtype.
         kernel_hw: (kH, kW) of w.
-        stride, padding, dilation, groups, out: as in ``conv2d``.
+        stride, padding, dilation, groups, precision, out: as in ``conv2d``.
 
     Raises:
         TypeError, ValueError: as in ``conv2d``, and when gy is not the size that x and ``kernel_hw`` give.
@@ -205,6 +212,7 @@ def conv2d_weight_grad(
     dimensions(name, "gy", gy, _GY)
     kernel_hw = pair(name, "kernel_hw", kernel_hw, 1)
     stride, padding, dilation = _options(name, stride, padding, dilation)
+    tensor_cores = precision_option(name, precision, x)
     groups = _groups(name, groups, input_channels=x.shape[1], output_channels=gy.shape[1])
     if gy.shape[0] != x.shape[0]:
         raise ValueError(f"{name}: gy.shape[0]={gy.shape[0]} but x.shape[0]={x.shape[0]} (x is {_X}; gy is {_GY})")
@@ -213,7 +221,7 @@ def conv2d_weight_grad(
     gw = output(name, out, (gy.shape[1], x.shape[1] // groups, *kernel_hw), (x, gy))
     if gy.size == 0 or gw.size == 0 or x.size == 0:
         return filled_with_bias(gw, empty((0,), gw))
-    kernels_for(__package__, x).conv2d_weight_grad(x, gy, gw, stride, padding, dilation, groups)
+    kernels_for(__package__, x).conv2d_weight_grad(x, gy, gw, stride, padding, dilation, groups, **tensor_cores)
     return gw
 
 
@@ -227,6 +235,7 @@ def conv_transpose2d(
     output_padding: int | Pair = 0,
     dilation: int | Pair = 1,
     groups: int = 1,
+    precision: str | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return y, N,O,outH,outW: every input pixel stamps its filters, scaled, ``stride`` apart on the output.
@@ -237,7 +246,7 @@ def conv_transpose2d(
         x: N,I,H,W, float32 or float64.
         w: I,O/groups,kH,kW, of the same dtype: the axes of channels are in the other order than in ``conv2d``.
         bias: O, or None.
-        stride, dilation, groups, out: as in ``conv2d``.
+        stride, dilation, groups, precision, out: as in ``conv2d``.
         padding: rows and columns cut from each side of the result.
         output_padding: rows and columns added at the bottom and the right, where several output sizes belong to
             the same input size. Less than the stride or the dilation.
@@ -253,6 +262,7 @@ def conv_transpose2d(
     dimensions(name, "w", w, "I,O/groups,kH,kW")
     stride, padding, dilation = _options(name, stride, padding, dilation)
     output_padding = pair(name, "output_padding", output_padding, 0)
+    tensor_cores = precision_option(name, precision, x)
     groups = _groups(name, groups, input_channels=x.shape[1])
     if w.shape[0] != x.shape[1]:
         raise ValueError(
@@ -279,5 +289,5 @@ def conv_transpose2d(
     y = output(name, out, (x.shape[0], channels, *out_hw), (x, w, bias))
     if x.size == 0 or y.size == 0:
         return filled_with_bias(y, bias)
-    kernels_for(__package__, x).conv2d_input_grad(x, w, bias, y, stride, padding, dilation, groups)
+    kernels_for(__package__, x).conv2d_input_grad(x, w, bias, y, stride, padding, dilation, groups, **tensor_cores)
     return y

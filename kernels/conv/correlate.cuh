@@ -6,7 +6,7 @@
 //   rows m   |    gy    |    +------------------+   so both are read along memory
 //
 // grid.x: row tiles, then column tiles, splits and groups.
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate(
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) correlate(
     const T* x, const T* gy, T* gw, T* parts, int images, int groups, int channels, int height, int width, int rows,
     int q_height, int q_width, int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w,
     int dilation_h, int dilation_w, int splits) {

@@ -58,7 +58,7 @@ struct Axis {
 __device__ __forceinline__ bool inside(int i, int size) { return (unsigned)i < (unsigned)size; }
 
 // grid.x: row tiles, then pixel tiles, splits, phases and groups. parts: null if there is one split.
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve(
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) convolve(
     const T* source, const T* packed, const T* bias, T* y, T* parts, int images, int groups, int channels, int height,
     int width, int rows, int padded_channels, int padded_rows, int out_height, int out_width, int q_height, int q_width,
     bool transposed, int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w,

@@ -7,7 +7,7 @@
 const int PIXELS = 2, CHANNELS = 8;
 
 // grid.x: pixels, then row tiles, phases and groups.
-extern "C" __global__ void __launch_bounds__(256) convolve_thin(
+extern "C" __global__ void __launch_bounds__(256, 2) convolve_thin(
     const T* source, const T* packed, const T* bias, T* y, int images, int groups, int channels, int height, int width,
     int rows, int padded_channels, int padded_rows, int out_height, int out_width, int q_height, int q_width,
     bool transposed, int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w,

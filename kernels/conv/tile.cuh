@@ -32,6 +32,11 @@
 #ifndef TF32
 #define TF32 0
 #endif
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+#define RESIDENT 1  // Turing addresses with more registers: at a limit for BLOCKS they would spill
+#else
+#define RESIDENT BLOCKS
+#endif
 
 // N numbers that are read or written at once
 template <int N>

@@ -152,7 +152,8 @@ def plan(geometry: Geometry, source: Any, rows: int, groups: int, precision: str
         return Plan(None, TAPS, thin, channels, _up(rows, thin))
     tiles = _TILES["tf32" if precision == "tf32" else str(source.dtype)]
     gather = TAPS
-    if _up(channels, tiles[TAPS][0].depth) > 1.25 * channels and channels * geometry.area < 2**30:
+    filled_up = _up(channels, tiles[TAPS][0].depth)
+    if FLAT in tiles and filled_up > 1.25 * channels and channels * geometry.area < 2**30:
         gather = FLAT
     elif POINT in tiles and geometry.point and source.shape[2] * source.shape[3] % 4 == 0 and aligned(source):
         gather = POINT

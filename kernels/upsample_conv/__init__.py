@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import Pair, arrays, dimensions, empty, kernels_for, output, pair
+from ..arguments import Pair, arrays, dimensions, empty, kernels_for, output, pair, precision_option
 from ..conv import filled_with_bias, prepared_bias
 
 _X = "N,C,H,W"
@@ -41,6 +41,7 @@ def upsample_conv2d(
     *,
     scale: int | Pair = 2,
     padding: int | Pair = 1,
+    precision: str | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return y, N,O,outH,outW: x enlarged ``scale`` times by repeating its pixels, then convolved with w.
@@ -50,6 +51,7 @@ def upsample_conv2d(
         w: O,C,kH,kW, of the same dtype.
         bias: O, or None.
         scale, padding: an int, or a pair (vertical, horizontal). The padding, zeros, is counted in large pixels.
+        precision: None, or "tf32" as in ``conv2d``.
         out: where to write the result; of its shape and dtype, and sharing memory with no input.
 
     outH = scale*H + 2*padding - kH + 1, and outW likewise.
@@ -63,6 +65,7 @@ def upsample_conv2d(
     dimensions(name, "x", x, _X)
     dimensions(name, "w", w, _W)
     scale, padding = pair(name, "scale", scale, 1), pair(name, "padding", padding, 0)
+    tensor_cores = precision_option(name, precision, x)
     if w.shape[1] != x.shape[1]:
         raise ValueError(f"{name}: w.shape[1]={w.shape[1]} but x.shape[1]={x.shape[1]} (x is {_X}; w is {_W})")
     bias = prepared_bias(name, bias, x, w.shape[0])
@@ -70,7 +73,7 @@ def upsample_conv2d(
     y = output(name, out, (x.shape[0], w.shape[0], *out_hw), (x, w, bias))
     if x.size == 0 or y.size == 0:
         return filled_with_bias(y, bias)
-    kernels_for(__package__, x).upsample_conv2d(x, w, bias, y, scale, padding)
+    kernels_for(__package__, x).upsample_conv2d(x, w, bias, y, scale, padding, **tensor_cores)
     return y
 
 
@@ -80,6 +83,7 @@ def upsample_conv2d_input_grad(
     *,
     scale: int | Pair = 2,
     padding: int | Pair = 1,
+    precision: str | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the gradient of upsample_conv2d by x, N,C,H,W, given gy, the gradient by its output.
@@ -89,7 +93,7 @@ def upsample_conv2d_input_grad(
     Args:
         gy: N,O,outH,outW, float32 or float64.
         w: O,C,kH,kW, of the same dtype.
-        scale, padding, out: as in ``upsample_conv2d``.
+        scale, padding, precision, out: as in ``upsample_conv2d``.
 
     Raises:
         TypeError, ValueError: as in ``upsample_conv2d``, and when no x gives an output of gy's size.
@@ -99,6 +103,7 @@ def upsample_conv2d_input_grad(
     dimensions(name, "gy", gy, _GY)
     dimensions(name, "w", w, _W)
     scale, padding = pair(name, "scale", scale, 1), pair(name, "padding", padding, 0)
+    tensor_cores = precision_option(name, precision, gy)
     if gy.shape[1] != w.shape[0]:
         raise ValueError(f"{name}: gy.shape[1]={gy.shape[1]} but w.shape[0]={w.shape[0]} (gy is {_GY}; w is {_W})")
     if min(w.shape[2:]) < 1:
@@ -112,7 +117,7 @@ def upsample_conv2d_input_grad(
     gx = output(name, out, (gy.shape[0], w.shape[1], large[0] // scale[0], large[1] // scale[1]), (gy, w))
     if gy.size == 0 or gx.size == 0:
         return filled_with_bias(gx, empty((0,), gx))
-    kernels_for(__package__, gy).upsample_conv2d_input_grad(gy, w, gx, scale, padding)
+    kernels_for(__package__, gy).upsample_conv2d_input_grad(gy, w, gx, scale, padding, **tensor_cores)
     return gx
 
 
@@ -123,6 +128,7 @@ def upsample_conv2d_weight_grad(
     *,
     scale: int | Pair = 2,
     padding: int | Pair = 1,
+    precision: str | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the gradient of upsample_conv2d by w, O,C,kH,kW, given gy, the gradient by its output.
@@ -131,7 +137,7 @@ def upsample_conv2d_weight_grad(
         x: N,C,H,W, float32 or float64.
         gy: N,O,outH,outW, of the same dtype.
         kernel_hw: (kH, kW) of w.
-        scale, padding, out: as in ``upsample_conv2d``.
+        scale, padding, precision, out: as in ``upsample_conv2d``.
 
     Raises:
         TypeError, ValueError: as in ``upsample_conv2d``, and when gy is not the size that x and the options give.
@@ -142,6 +148,7 @@ def upsample_conv2d_weight_grad(
     dimensions(name, "gy", gy, _GY)
     kernel_hw = pair(name, "kernel_hw", kernel_hw, 1)
     scale, padding = pair(name, "scale", scale, 1), pair(name, "padding", padding, 0)
+    tensor_cores = precision_option(name, precision, x)
     if gy.shape[0] != x.shape[0]:
         raise ValueError(f"{name}: gy.shape[0]={gy.shape[0]} but x.shape[0]={x.shape[0]} (x is {_X}; gy is {_GY})")
     out_hw = _output_hw(name, x.shape[2:], kernel_hw, scale, padding)
@@ -153,5 +160,5 @@ def upsample_conv2d_weight_grad(
     gw = output(name, out, (gy.shape[1], x.shape[1], *kernel_hw), (x, gy))
     if x.size == 0 or gy.size == 0 or gw.size == 0:
         return filled_with_bias(gw, empty((0,), gw))
-    kernels_for(__package__, x).upsample_conv2d_weight_grad(x, gy, gw, scale, padding)
+    kernels_for(__package__, x).upsample_conv2d_weight_grad(x, gy, gw, scale, padding, **tensor_cores)
     return gw
