@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arguments import Pair
-from .tiles import Geometry, convolve, correlate, pack, packed_like, plan
+from .gpu_tiles import Geometry, convolve, correlate, pack, packed_like, plan
 
 
 def conv2d(

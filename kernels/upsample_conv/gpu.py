@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arguments import Pair, empty
-from ..conv.tiles import Geometry, convolve, correlate, packed_like, plan
+from ..conv.gpu_tiles import Geometry, convolve, correlate, packed_like, plan
 from ..launch import THREADS, Kernel, grid_for
 
 _fold = Kernel(__file__, "fold")

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from scratchgan import kernels
-from scratchgan.kernels.conv import reference, tiles
-from scratchgan.kernels.conv.tiles import FLAT, POINT, TAPS, Tile
+from scratchgan.kernels.conv import gpu_tiles as tiles
+from scratchgan.kernels.conv import reference
+from scratchgan.kernels.conv.gpu_tiles import FLAT, POINT, TAPS, Tile
 from scratchgan.kernels.launch import Kernel
 from scratchgan.kernels.upsample_conv import reference as upsample_reference
 
