@@ -38,6 +38,7 @@ import numpy as np
 from benchmarks.gpu_work import LAYERS, PASSES, Clock, Layer, Peer, convolution, peer_convolution, peer_step
 from benchmarks.step.workloads import IMAGE, LATENT
 from scratchgan import Tensor, grad, kernels, ops
+from scratchgan.data.mnist import FASHION_MNIST, find_local
 from scratchgan.device import require_cuda
 from scratchgan.models.gan import Discriminator, Generator, gan28, gan64
 from scratchgan.optim import Adam
@@ -167,7 +168,7 @@ def table(cupy: Any, dry: bool) -> dict[str, Any]:
 
 def train(cupy: Any, dry: bool) -> dict[str, Any]:
     """The same run on both devices: how long each takes for as many steps, and how good its pictures are."""
-    data = "fashion" if (Path.home() / ".cache" / "scratchgan" / "data" / "fashion").is_dir() else "toyfaces"
+    data = "fashion-mnist" if find_local(FASHION_MNIST, "train") else "toyfaces"
     if dry:
         net_g, net_d = (net.to("cuda") for net in tiny_networks())
         fake = net_g(Tensor(cupy.asarray(np.zeros((2, 4), np.float32))))

@@ -75,7 +75,7 @@ def test_every_operator_on_another_device(case: OpCase) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_training_is_the_same_on_both_devices(settings: dict[str, str]) -> None:
-    config = CONFIG.with_overrides(settings).completed(blobs().shape[1], blobs().shape[0])
+    config = CONFIG.with_overrides(settings).completed(blobs().shape)
     batches = [blobs().images(np.arange(config.batch) + i) for i in range(STEPS * config.d_steps)]
     games, metrics = {}, {}
     with stand_in():
