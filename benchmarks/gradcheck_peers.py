@@ -62,7 +62,7 @@ def calls(target: Any, dtype: str) -> Iterator[Call]:
             trial = Trial(target.op, args, case.params, case.seed, Policy())
             second = derivative_of(target.op, trial.names, len(trial.outputs))
             assert second is not None
-            yield second, arguments_of(trial, 2), dict(case.params)
+            yield second, arguments_of(trial), dict(case.params)
 
 
 def torch_checker(fast: bool) -> PeerCheck:

@@ -7,7 +7,6 @@ only where it agrees with central differences; then it sharpens them from about 
 
 from __future__ import annotations
 
-import functools
 import warnings
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import probes
-from .differences import Line, directions
+from .differences import probe_along
 from .locate import locate
 from .op import OperatorError
 from .precision import unit_slope
@@ -57,22 +56,19 @@ def _argument(trial: Trial, position: int) -> list[Finding]:
     x = trial.args[position]
     if x.size == 0 or not any(y.size for y in trial.outputs):
         return []
-    rng = probes.stream(trial.seed, LAYER, str(position))
-    v = directions(rng, x, sparse=False)
+    probe = probe_along(trial, position)
+    v, gy, gradient = probe.v, probe.line.gy, probe.gradient
     along = derivative(trial, position, v)
     if isinstance(along, str):
         return trial.skip(LAYER, f"{trial.names[position]}: {along}")
-    gy = trial.cotangents(functools.partial(probes.probe, rng))
-    gradient = trial.gradients(gy, trial.args)[position]
     exact, claimed = inner(along, gy), inner([v], [gradient])
     flat = unit_slope(trial, gy) * float(np.sum(np.abs(v)))  # next to which a saturated slope is rounding
     scale = max(magnitude(along, gy), magnitude([v], [gradient]))
     if abs(exact - claimed) <= 4 * trial.eps * (trial.policy.ulps * scale + flat):
         return [trial.finding(LAYER, Verdict.PASS, position)]
-    slope = Line(trial, position, gy).slope(v, gradient)
-    if not abs(exact - slope.value) <= 4 * slope.bar:
+    if not abs(exact - probe.slope.value) <= 4 * probe.slope.bar:
         return trial.skip(LAYER, f"{trial.names[position]}: the forward is not analytic, or not smooth here")
-    if _rounding(trial, position, v, gy, rng) > 0.1 * abs(exact - claimed):
+    if _rounding(trial, position, v, gy, probes.stream(trial.seed, LAYER, str(position))) > 0.1 * abs(exact - claimed):
         return trial.skip(LAYER, f"{trial.names[position]}: the forward is ill-conditioned here")
 
     def directional(w: Array) -> float:

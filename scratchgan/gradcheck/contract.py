@@ -7,7 +7,7 @@ nothing written into, nothing shared with, the arrays that were passed in; nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,46 +16,42 @@ from numpy.typing import NDArray
 from . import probes
 from .op import OperatorError
 from .report import Finding, Verdict, compare
-from .trial import Trial
+from .trial import Pair, Trial
 
 Array = NDArray[Any]
 LAYER = "contract"
 
 
 def run(trial: Trial) -> list[Finding]:
-    """Stops at the first broken rule that makes the later ones meaningless (shape, dtype, NaN)."""
-    gy = trial.cotangents(_full_mantissa(trial))
-    snapshot = _snapshot([*trial.args, *gy])
-    outputs = trial.apply(trial.args)
-    gradients = trial.gradients(gy, trial.args)
-    checks: tuple[Callable[[], list[Finding]], ...] = (
+    """Stops at the first broken rule that makes the later ones meaningless (shape, dtype, NaN, changed arguments).
+
+    Several questions are put in one call where one answer settles them; they are asked one by one only where it
+    does not.
+    """
+    before = _snapshot(trial.args)
+    pair, outputs = trial.pair(0), trial.outputs
+    gy, gradients = pair.handed, pair.returned
+    stages: tuple[Callable[[], list[Finding]], ...] = (
         lambda: _dtypes(trial, outputs, gradients),
         lambda: _finite(trial, outputs, gradients),
+        lambda: _untouched(trial, [*before, *pair.gy], [*trial.args, *gy]),
     )
-    findings: list[Finding] = []
-    for check in checks:
-        findings += check()
-        if any(f.verdict is not Verdict.PASS for f in findings):
-            return findings
-    findings += _untouched(trial, snapshot, [*trial.args, *gy])
-    findings += _aliases(trial, outputs, gradients, gy)
+    for stage in stages:
+        found = stage()
+        if found:
+            return found
+    findings = _aliases(trial, outputs, gradients, gy)
     if any(y.size for y in outputs):
         findings += _mantissa(trial, outputs, gradients)
-        findings += _repeated(trial, outputs, gradients, gy)
-        findings += _proportional(trial, gradients, gy)
-        findings += _poisoned(trial, outputs, gradients, gy)
-        findings += _laid_out(trial, gradients, gy)
+        findings += _repeated(trial, outputs, pair)
+        if not trial.policy.combined:
+            findings += _scaled_and_laid_out(trial, _snapshot(outputs), pair)
     else:
-        findings += _nothing_came_out(trial, gy)
+        findings += _nothing_came_out(trial, pair.gy)
     if not findings:
         passed = 8 * len(trial.wanted)
         findings.append(trial.finding(LAYER, Verdict.PASS, comparisons=passed))
     return findings
-
-
-def _full_mantissa(trial: Trial) -> Callable[[tuple[int, ...], Any], Array]:
-    rng = probes.stream(trial.seed, LAYER)
-    return lambda shape, dtype: probes.probe(rng, shape, dtype)
 
 
 def _fail(trial: Trial, reason: str, position: int | None = None, argument: str = "", **more: Any) -> Finding:
@@ -149,39 +145,70 @@ def _mantissa(trial: Trial, outputs: Sequence[Array], gradients: Sequence[Any]) 
     return findings
 
 
-def _repeated(trial: Trial, outputs: Sequence[Array], gradients: Sequence[Any], gy: Sequence[Array]) -> list[Finding]:
-    """The same call twice, with a call on other values in between, leaves the same bits.
+def _repeated(trial: Trial, outputs: Sequence[Array], pair: Pair) -> list[Finding]:
+    """The same call twice, with a call on other values in between, leaves the same bits; and from new memory full of
+    NaN it does too.
 
     This sees kernels that race, state kept from the previous call, sums that start from the last call's buffer,
-    and buffers that are handed out twice.
+    buffers that are handed out twice, and elements that are never written. With `Policy.combined` the second call
+    also has awkward strides and a scaled cotangent.
     """
-    kept_outputs, kept_gradients = _snapshot(outputs), _snapshot(gradients)
-    other = [_reversed(a) for a in trial.args]
-    trial.apply(other)
-    trial.gradients([_reversed(g) for g in gy], other)
+    kept = _snapshot(outputs)
+    other, ones, elsewhere = _call_elsewhere(trial)
     findings = []
-    for y, kept in zip(outputs, kept_outputs, strict=True):
-        if not _same(y, kept):
+    for y, was in zip(outputs, kept, strict=True):
+        if not _same(y, was):
             reason = "the array it returned was overwritten by a later call"
             findings.append(_fail(trial, reason, argument="forward"))
     for i in trial.wanted:
-        if not _same(gradients[i], kept_gradients[i]):
+        if not _same(pair.returned[i], pair.gradients[i]):
             findings.append(_fail(trial, "the array it returned was overwritten by a later call", i))
-    again = trial.gradients(gy, trial.args)
-    once_more = trial.apply(trial.args)
+    if trial.policy.combined:
+        return findings + _scaled_and_laid_out(trial, kept, pair)
+    findings += _poisoned(trial, kept, pair)
+    if not findings:
+        findings += _broadcast_cotangent(trial, ones, other, elsewhere)
+    return findings
+
+
+def _call_elsewhere(trial: Trial) -> tuple[list[Any], list[Array], tuple[Any, ...]]:
+    """A call on other values: the arguments, a cotangent of ones, and the gradients."""
+    other = [_reversed(a) for a in trial.args]
+    ones = [np.ones_like(y) for y in trial.apply(other)]
+    return other, ones, trial.gradients(ones, other)
+
+
+def _poisoned(trial: Trial, kept: Sequence[Array], pair: Pair) -> list[Finding]:
+    """The same call again, bit for bit, from new memory full of NaN; what differs is asked for once more without."""
+    again, gradients = _from_poison(trial, kept, pair.gy, trial.args, pair.gradients)
+    findings = []
     room = trial.policy.nondet_tol
     sides = "both are the operator's: got is the second call, expected the first, with the same arguments"
-    for y, kept in zip(once_more, kept_outputs, strict=True):
-        mismatch = compare(y, kept, room, sides) if y.dtype.kind == "f" else None
+    unwritten = "it reads memory that it never wrote"
+    for k, (y, was) in enumerate(zip(again, kept, strict=True)):
+        mismatch = compare(y, was, room, sides) if y.dtype.kind == "f" else None
         if mismatch:
-            reason = "the forward is not deterministic, or keeps state between calls"
+            clean = compare(trial.apply(trial.args)[k], was, room, sides) is None
+            reason = unwritten if clean else "the forward is not deterministic, or keeps state between calls"
             findings.append(_fail(trial, reason, argument="forward", mismatch=mismatch))
     for i in trial.wanted:
-        mismatch = compare(again[i], kept_gradients[i], room, sides)
+        mismatch = compare(gradients[i], pair.gradients[i], room, sides)
         if mismatch:
-            reason = "the vjp is not deterministic, or keeps state between calls"
+            clean = compare(trial.gradients(pair.gy, trial.args)[i], pair.gradients[i], room, sides) is None
+            reason = unwritten if clean else "the vjp is not deterministic, or keeps state between calls"
             findings.append(_fail(trial, reason, i, mismatch=mismatch))
     return findings
+
+
+def _from_poison(
+    trial: Trial, outputs: Sequence[Array], gy: Sequence[Array], args: Sequence[Any], gradients: Sequence[Any]
+) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
+    """The vjp goes first: what it needs of its arguments' forward must not come from the last call of the forward."""
+    shapes = [(a.shape, a.dtype) for a in (*outputs, *(gradients[i] for i in trial.wanted)) if a.dtype.kind == "f"]
+    with probes.poisoned_allocations(shapes):
+        again = trial.gradients(gy, args)
+    with probes.poisoned_allocations(shapes):
+        return trial.apply(args), again
 
 
 def _reversed(a: Any) -> Any:
@@ -191,65 +218,133 @@ def _reversed(a: Any) -> Any:
     return a
 
 
-def _proportional(trial: Trial, gradients: Sequence[Any], gy: Sequence[Array]) -> list[Finding]:
+def _scaled_and_laid_out(trial: Trial, outputs: Sequence[Array], pair: Pair) -> list[Finding]:
+    """vjp(-2 gy) = -2 vjp(gy), and strides change nothing: one call asks both, and others only if it says no."""
+    if _all_at_once(trial, outputs, pair):
+        return []
+    _call_elsewhere(trial)  # once more, for an operator that keeps state
+    found = _poisoned(trial, outputs, pair) or _proportional(trial, pair) or _laid_out(trial, pair)
+    if found or _all_at_once(trial, outputs, pair, trial.rounding(pair.gy, pair.gradients)):
+        return found
+    reason = "awkward strides and a cotangent times -2 change the result, now and then or only together"
+    return [_fail(trial, reason)]
+
+
+def _all_at_once(trial: Trial, outputs: Sequence[Array], pair: Pair, room: Mapping[int, float] | None = None) -> bool:
+    """Whether a call with awkward strides, a cotangent scaled by -2 and memory full of NaN is as it must be.
+
+    room: how far rounding may move each gradient, where that is more than its size suggests.
+    """
+    args = [probes.awkward(a) if _floating(a) else a for a in trial.args]
+    gy = [probes.awkward(-2 * g) if g.dtype.kind == "f" else g for g in pair.gy]
+    kept = _snapshot([*args, *gy])
+    try:
+        if trial.policy.combined:
+            again, gradients = _from_poison(trial, outputs, gy, args, pair.gradients)
+        else:
+            gradients, again = trial.gradients(gy, args), trial.apply(args)
+    except OperatorError:
+        return False
+    if not all(_same(a, b) for a, b in zip([*args, *gy], kept, strict=True) if isinstance(a, np.ndarray)):
+        return False
+    ulps = trial.policy.ulps * trial.eps
+    largest = max((float(np.max(np.abs(g), initial=0.0)) for g in pair.gy if g.dtype.kind == "f"), default=0.0)
+    for y, was in zip(again, outputs, strict=True):
+        if y.shape != was.shape:
+            return False
+        if room is None and was.dtype.kind == "f" and compare(y, was, ulps * _largest(was), "") is not None:
+            return False
+    for i in trial.wanted:
+        allowed = ulps * (largest + _largest(pair.gradients[i])) if room is None else 2 * room[i]
+        if compare(gradients[i], -2 * pair.gradients[i], allowed, "") is not None:
+            return False
+    return True
+
+
+def _largest(a: Array) -> float:
+    return float(np.max(np.abs(a), initial=0.0))
+
+
+def _floating(a: Any) -> bool:
+    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
+
+
+def _proportional(trial: Trial, pair: Pair) -> list[Finding]:
     """vjp(0) = 0, and vjp(-2 gy) = -2 vjp(gy): scaling by a power of two commutes with rounding."""
     findings = []
-    zero = trial.gradients([np.zeros_like(g) for g in gy], trial.args)
-    scaled = trial.gradients([-2 * g if g.dtype.kind == "f" else g for g in gy], trial.args)
+    zero = trial.gradients([np.zeros_like(g) for g in pair.gy], trial.args)
+    scaled = trial.gradients([-2 * g if g.dtype.kind == "f" else g for g in pair.gy], trial.args)
     sides = "got is vjp(-2 gy), expected is -2 vjp(gy); both are the operator's"
     for i in trial.wanted:
         if np.any(zero[i] != 0):
             reason = f"a zero cotangent gives a gradient of {zero[i].ravel()[np.argmax(zero[i] != 0)]:.6g}, not 0"
             findings.append(_fail(trial, reason, i))
             continue
-        room = 16 * trial.eps * float(np.max(np.abs(gradients[i]), initial=0.0))
-        mismatch = compare(scaled[i], -2 * gradients[i], room, sides)
+        room = 16 * trial.eps * _largest(pair.gradients[i])
+        mismatch = compare(scaled[i], -2 * pair.gradients[i], room, sides)
         if mismatch:
             findings.append(_fail(trial, "the vjp is not linear in its cotangent", i, mismatch=mismatch))
     return findings
 
 
-def _poisoned(trial: Trial, outputs: Sequence[Array], gradients: Sequence[Any], gy: Sequence[Array]) -> list[Finding]:
-    shapes = [(a.shape, a.dtype) for a in (*outputs, *(gradients[i] for i in trial.wanted)) if a.dtype.kind == "f"]
-    with probes.poisoned_allocations(shapes):
-        poisoned_outputs = trial.apply(trial.args)
-    with probes.poisoned_allocations(shapes):
-        poisoned = trial.gradients(gy, trial.args)
+def _laid_out(trial: Trial, pair: Pair) -> list[Finding]:
+    """Layout by layout: the results depend on the values of the arguments, not on their strides."""
     findings = []
-    sides = "both are the operator's: got is with new memory full of NaN, expected without"
-    reason = "it reads memory that it never wrote"
-    for y, clean in zip(poisoned_outputs, outputs, strict=True):
-        mismatch = compare(y, clean, trial.policy.nondet_tol, sides) if y.dtype.kind == "f" else None
-        if mismatch:
-            findings.append(_fail(trial, reason, argument="forward", mismatch=mismatch))
-    for i in trial.wanted:
-        mismatch = compare(poisoned[i], gradients[i], trial.policy.nondet_tol, sides)
-        if mismatch:
-            findings.append(_fail(trial, reason, i, mismatch=mismatch))
-    return findings
-
-
-def _laid_out(trial: Trial, gradients: Sequence[Any], gy: Sequence[Array]) -> list[Finding]:
-    """The gradient depends on the values of its arguments, not on their strides."""
-    findings = []
-    room = trial.rounding(gy, gradients)
+    gy, room = pair.gy, trial.rounding(pair.gy, pair.gradients)
     laid_gy = [probes.layouts(g) for g in gy]
     laid_args = [probes.layouts(a) if i in trial.wanted else [] for i, a in enumerate(trial.args)]
     names = dict.fromkeys(name for variants in (*laid_gy, *laid_args) for name, _ in variants)
     for name in names:
         new_gy = [dict(v).get(name, g) for v, g in zip(laid_gy, gy, strict=True)]
         new_args = [dict(v).get(name, a) for v, a in zip(laid_args, trial.args, strict=True)]
-        findings += _same_gradients(trial, gradients, new_gy, new_args, room, f"{name} arrays")
+        findings += _same_outputs(trial, new_args, f"{name} arrays")
+        findings += _same_gradients(trial, pair.gradients, new_gy, new_args, room, f"{name} arrays")
         findings += _layout_kept(trial, new_gy, new_args, gy, name)
-    ones = [np.ones_like(g) for g in gy]
-    broadcast = [np.broadcast_to(np.ones((), g.dtype), g.shape) for g in gy]
-    plain = trial.gradients(ones, trial.args)
-    findings += _same_gradients(trial, plain, broadcast, trial.args, room, "a cotangent broadcast from one number")
+    return findings
+
+
+def _broadcast_cotangent(
+    trial: Trial, ones: Sequence[Array], args: Sequence[Any], expected: Sequence[Any]
+) -> list[Finding]:
+    """A cotangent whose strides are all zero (what a sum gives), with read-only Fortran-ordered arguments."""
+    broadcast = [np.broadcast_to(np.ones((), g.dtype), g.shape) for g in ones]
+    frozen = [probes.frozen_fortran(a) if _floating(a) else a for a in args]
+    sizes = {i: trial.policy.ulps * trial.eps * (1 + _largest(expected[i])) for i in trial.wanted}
+    what = "a cotangent broadcast from one number"
+    if not _same_gradients(trial, expected, broadcast, frozen, sizes, what):
+        return []
+    there = Trial(trial.op, tuple(args), trial.params, trial.seed, trial.policy)
+    room = there.rounding(ones, expected)
+    if not _same_gradients(trial, expected, broadcast, frozen, room, what):
+        return []
+    found = _same_gradients(trial, expected, broadcast, args, room, what)
+    return found or _same_gradients(trial, expected, ones, frozen, room, "read-only Fortran-ordered arrays")
+
+
+def _same_outputs(trial: Trial, args: Sequence[Any], what: str) -> list[Finding]:
+    sides = f"both are the operator's: got is with {what}, expected with contiguous ones of the same values"
+    try:
+        outputs = trial.apply(args)
+    except OperatorError as error:
+        return [_fail(trial, f"with {what}: {error}", argument="forward")]
+    findings = []
+    moved = trial.apply([probes.nudge(probes.stream(trial.seed, "rounding"), a, trial.eps) for a in trial.args])
+    for y, was, near in zip(outputs, trial.outputs, moved, strict=True):
+        if was.dtype.kind == "f":
+            room = 32 * _largest(near - was) + trial.policy.ulps * trial.eps * _largest(was)
+            mismatch = compare(y, was, room, sides)
+            if mismatch:
+                findings.append(_fail(trial, f"{what} change the output", argument="forward", mismatch=mismatch))
     return findings
 
 
 def _same_gradients(
-    trial: Trial, expected: Sequence[Any], gy: Sequence[Array], args: Sequence[Any], room: dict[int, float], what: str
+    trial: Trial,
+    expected: Sequence[Any],
+    gy: Sequence[Array],
+    args: Sequence[Any],
+    room: Mapping[int, float],
+    what: str,
 ) -> list[Finding]:
     try:
         gradients = trial.gradients(gy, args)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from . import probes
 from .locate import locate
 from .op import OperatorError
-from .report import Finding, Mismatch, Verdict
+from .report import Finding, Verdict
 from .trial import Trial, inner, magnitude
 
 Array = NDArray[Any]
@@ -78,24 +78,41 @@ class Line:
         except OperatorError:
             return math.nan
 
+    @functools.cached_property
+    def at_zero(self) -> float:
+        return inner(self.trial.outputs, self.gy)
+
+    @functools.cached_property
+    def spread(self) -> float:
+        """What rounding in phi is relative to."""
+        return _norm_of_terms(self.trial.outputs, self.gy)
+
     def slope(self, v: Array, gradient: Array | None = None, steps: tuple[int, ...] | None = None) -> Slope:
-        """The derivative along v, with the smallest error bar among the steps.
+        """The derivative along v, with the smallest error bar among the steps: the first whose bar is small enough.
 
         gradient: corrects for x + h v being rounded, by the difference between the step asked for and the step
         taken (the actual x+ - x-).
         """
         trial = self.trial
         x = trial.args[self.position]
-        at_zero = self.value(x)
-        spread = _norm_of_terms(trial.outputs, self.gy)
         best: Slope | None = None
         for power in steps or self._powers():
-            slope = self._at(2.0**power, x, v, at_zero, spread, gradient)
+            slope = self._at(2.0**power, x, v, gradient)
             if slope is not None and (best is None or slope.bar < best.bar):
                 best = slope
             if best is not None and (best.exact_zero or best.bar <= 1e-9 * abs(best.value)):
                 break
         return best or Slope(math.nan, math.inf, (math.nan,) * 3, (math.nan,) * 3, False)
+
+    def rounding(self, h: float) -> float:
+        """How far rounding may move a difference over a step h."""
+        return _ROUNDING * self.trial.eps * self.spread / h
+
+    def one_sided(self, v: Array, h: float) -> tuple[float, float]:
+        """D+ and D- over one step."""
+        x = self.trial.args[self.position]
+        step = x.dtype.type(h) * v
+        return (self.value(x + step) - self.at_zero) / h, (self.at_zero - self.value(x - step)) / h
 
     def confirmed(self, v: Array, gradient: Array) -> Slope:
         """The derivative along v that all steps agree on, for when a failure hangs on it.
@@ -121,8 +138,9 @@ class Line:
             return (round(math.log2(step)),)
         return _STEPS.get(self.trial.dtype, _STEPS[np.dtype(np.float64)])
 
-    def _at(self, h: float, x: Array, v: Array, at_zero: float, spread: float, gradient: Array | None) -> Slope | None:
-        """Seven evaluations: 0, +-h, +-h/2, +-h/4."""
+    def _at(self, h: float, x: Array, v: Array, gradient: Array | None) -> Slope | None:
+        """Six evaluations, +-h, +-h/2, +-h/4, and phi(0)."""
+        at_zero = self.at_zero
         central, right, left = [], [], []
         values = [at_zero]
         for step in (h, h / 2, h / 4):
@@ -140,9 +158,8 @@ class Line:
             return None
         first = [(4 * central[k + 1] - central[k]) / 3 for k in (0, 1)]
         value = (16 * first[1] - first[0]) / 15
-        rounding = _ROUNDING * self.trial.eps * spread / (h / 4)
         exact_zero = all(p == at_zero for p in values)
-        bar = 2 * abs(value - first[1]) + 1.5 * rounding
+        bar = 2 * abs(value - first[1]) + 1.5 * self.rounding(h / 4)
         return Slope(value, bar, (right[0], right[1], right[2]), (left[0], left[1], left[2]), exact_zero)
 
 
@@ -183,21 +200,46 @@ def run(trial: Trial, positions: list[int] | None = None) -> list[Finding]:
     return findings
 
 
+@dataclass(frozen=True)
+class _Probe:
+    """One direction in one argument: the line, the gradient that is claimed, and the derivative by differences."""
+
+    line: Line
+    v: Array
+    gradient: Array
+    slope: Slope
+
+
+def probe_along(trial: Trial, position: int, count: int = 0) -> _Probe:
+    """The `count`-th direction in an argument: dense, sparse, dense, ...; evaluated once, for all layers."""
+    key = (LAYER, position, count)
+    if key not in trial.memo:
+        rng = probes.stream(trial.seed, LAYER, str(position), str(count))
+        gy, gradients = trial.pair(count)[:2]
+        line = Line(trial, position, gy)
+        v = directions(rng, trial.args[position], sparse=count % 2 == 1)
+        trial.memo[key] = _Probe(line, v, gradients[position], line.slope(v, gradients[position]))
+    found: _Probe = trial.memo[key]
+    return found
+
+
 def _argument(trial: Trial, position: int) -> Finding:
-    rng = probes.stream(trial.seed, LAYER, str(position))
     x = trial.args[position]
     kinked: NDArray[np.int64] = np.array([], np.int64)
     undecided = ""
     for count in range(trial.policy.probes):
-        gy = trial.cotangents(functools.partial(probes.probe, rng))
-        line = Line(trial, position, gy)
-        gradient = trial.gradients(gy, trial.args)[position]
-        v = directions(rng, x, sparse=count % 2 == 1)
-        v.reshape(-1)[kinked] = 0
-        outcome, detail = _hold(line, v, gradient)
-        if outcome is Verdict.FAIL or (outcome is Verdict.INCONCLUSIVE and x.size > 0):
+        probe = probe_along(trial, position, count)
+        line, gradient, v = probe.line, probe.gradient, probe.v.copy()
+        slope: Slope | None = probe.slope
+        if len(kinked):
+            v.reshape(-1)[kinked] = 0
+            if not np.any(v):
+                continue  # the sparse direction had nothing else
+            slope = None
+        outcome, detail = _hold(line, v, gradient, slope)
+        if outcome is not Verdict.PASS:
             points = kinks_along(line, v, gradient)
-            if len(points) and not isinstance(detail, Mismatch):
+            if len(points):
                 kinked = np.union1d(kinked, points)
                 v.reshape(-1)[kinked] = 0
                 if not np.any(v):
@@ -220,10 +262,12 @@ def _argument(trial: Trial, position: int) -> Finding:
     return trial.finding(LAYER, Verdict.PASS, position, comparisons=trial.policy.probes)
 
 
-def _hold(line: Line, v: Array, gradient: Array) -> tuple[Verdict, str]:
+def _hold(line: Line, v: Array, gradient: Array, slope: Slope | None = None) -> tuple[Verdict, str]:
     """Compares one directional derivative; the string is the reason of what is not PASS."""
     policy, trial = line.trial.policy, line.trial
-    slope, claimed = line.slope(v, gradient), inner([v], [gradient])
+    claimed = inner([v], [gradient])
+    if slope is None:
+        slope = line.slope(v, gradient)
     if abs(slope.value - claimed) > 2 * slope.bar:
         slope = line.confirmed(v, gradient)
     if slope.exact_zero and not np.any(gradient[v != 0]) and _would_show(trial, v):

@@ -4,11 +4,11 @@ as one: it is always linear in gy, and where the forward is multilinear so is it
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
-from . import probes
+import numpy as np
+
 from .op import Op
 from .report import Finding, Verdict, compare
 from .trial import Trial
@@ -33,10 +33,9 @@ def derivative_of(op: Op, arguments: Sequence[str], outputs: int) -> Op | None:
     )
 
 
-def arguments_of(trial: Trial, order: int) -> tuple[Any, ...]:
+def arguments_of(trial: Trial) -> tuple[Any, ...]:
     """The cotangent, drawn, and the arguments: what the vjp is called with."""
-    rng = probes.stream(trial.seed, "double", str(order))
-    return (*trial.cotangents(functools.partial(probes.probe, rng)), *trial.args)
+    return (*(g.copy() for g in trial.pair(0).gy), *trial.args)
 
 
 def same_vjp(trial: Trial, second: Trial) -> list[Finding]:
@@ -46,13 +45,15 @@ def same_vjp(trial: Trial, second: Trial) -> list[Finding]:
     of the second one can only tell whether it agrees with itself.
     """
     count = len(trial.outputs)
-    plain = trial.gradients(second.args[:count], trial.args)
+    plain = trial.pair(0).gradients
     differentiable = second.outputs
     wanted = [plain[i] for i in trial.wanted]
     if [g.shape for g in differentiable] != [g.shape for g in wanted]:
         reason = f"the vjp to differentiate returns {len(differentiable)} arrays, the plain one {len(wanted)}"
         return [trial.finding(LAYER, Verdict.FAIL, reason=reason)]
     findings = []
+    if all(np.array_equal(a, b) for a, b in zip(differentiable, wanted, strict=True)):
+        return [trial.finding(LAYER, Verdict.PASS, i) for i in trial.wanted]
     room = trial.rounding(second.args[:count], plain)
     sides = "got is the vjp that can be differentiated, expected the plain vjp; both are the operator's"
     for i, got, expected in zip(trial.wanted, differentiable, wanted, strict=True):

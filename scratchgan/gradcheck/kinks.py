@@ -21,7 +21,7 @@ from .trial import Trial, inner
 Array = NDArray[Any]
 LAYER = "kinks"
 #: Elements looked at one by one; the direction in which all move together covers the rest.
-_MOST = 16
+_MOST = 12
 #: One step, short beside the distance between planted values: within it the slopes are those of the two sides.
 _STEPS = (-10,)
 
@@ -95,6 +95,10 @@ def _allowed(trial: Trial, line: Line, position: int, k: int) -> tuple[float, fl
     assert kinks is not None
     direction = np.zeros_like(trial.args[position])
     direction.reshape(-1)[k] = 1
+    right, left = line.one_sided(direction, 2.0 ** _STEPS[0])
+    rounding = 8 * line.rounding(2.0 ** _STEPS[0])
+    if abs(right - left) <= rounding:  # straight from one side to the other, as most elements of a maximum are
+        return min(left, right) - rounding, max(left, right) + rounding
     slope = line.slope(direction, steps=_STEPS)
     room = 8 * slope.bar + 1e-7 * max(abs(slope.left[2]), abs(slope.right[2]), abs(slope.value))
     if not slope.jumps:

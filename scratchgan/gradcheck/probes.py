@@ -76,6 +76,26 @@ def layouts(array: Array) -> list[tuple[str, Array]]:
     return out
 
 
+def awkward(array: Array) -> Array:
+    """The same values behind the worst strides at once: axes in reverse order, the first one backwards, with gaps
+    of NaN along the first and the last."""
+    if np.ndim(array) == 0:
+        return np.array(array)
+    ends = {0, array.ndim - 1}
+    spaced = np.full([n * (2 if axis in ends else 1) for axis, n in enumerate(array.shape)][::-1], np.nan, array.dtype)
+    steps = [slice(None, None, 2 if axis in ends else 1) for axis in range(array.ndim)]
+    view = spaced.T[tuple(steps)][::-1]
+    view[...] = array
+    return view
+
+
+def frozen_fortran(array: Array) -> Array:
+    """A read-only copy, axes in reverse order."""
+    copy = array.copy(order="F")
+    copy.flags.writeable = False
+    return copy
+
+
 @contextlib.contextmanager
 def poisoned_allocations(shapes: list[tuple[tuple[int, ...], Any]]) -> Iterator[None]:
     """Makes uninitialised memory visible: inside the block `numpy.empty` and `numpy.empty_like` return NaN.

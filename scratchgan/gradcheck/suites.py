@@ -11,7 +11,7 @@ import hypothesis
 from hypothesis.strategies import SearchStrategy
 
 from .cases import Case
-from .checker import check
+from .checker import check_dtypes
 from .op import Op
 from .policy import Policy
 from .profiles import session
@@ -36,11 +36,8 @@ class Suite:
 
     def check_case(self, case: Case, op: Op | None = None) -> list[Report]:
         """One report per dtype."""
-        op = op or self.op
-        return [
-            check(op, *case.args(d), params=case.params, order=self.order, seed=case.seed, policy=self.policy)
-            for d in self.dtypes
-        ]
+        options = {"params": case.params, "order": self.order, "seed": case.seed}
+        return check_dtypes(op or self.op, case.args, self.dtypes, policy=self.policy, **options)
 
     def run(self, op: Op | None = None, shrink: bool = True) -> list[Report]:
         """Draws cases until one fails: then raises GradcheckError with the smallest. Returns all reports otherwise.

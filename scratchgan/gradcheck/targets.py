@@ -12,7 +12,7 @@ import numpy as np
 
 from . import strategies
 from .cases import ArraySpec, Case
-from .checker import check
+from .checker import check_dtypes
 from .graph_programs import Graph, check_engine, graphs
 from .op import Kinks, Op
 from .policy import Policy
@@ -41,17 +41,12 @@ class Target:
     dtypes: tuple[str, ...] = ("f8", "f4")
     order: int = 1
 
+    policy: Policy = _POLICY
+
     def reports(self, seed: int) -> Any:
         for case in self.cases(seed):
-            for dtype in self.dtypes:
-                yield check(
-                    self.op,
-                    *case.args(dtype),
-                    params=case.params,
-                    order=self.order,
-                    seed=case.seed,
-                    policy=_POLICY,
-                )
+            options = {"params": case.params, "order": self.order, "seed": case.seed}
+            yield from check_dtypes(self.op, case.args, self.dtypes, policy=self.policy, **options)
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,12 @@ class EngineTarget:
     programs: int = 25
 
     def reports(self, seed: int) -> Any:
-        yield check_engine(reverse_mode, draw(graphs(), self.programs, seed), seed=seed, name="autograd")
+        yield check_engine(reverse_mode, _programs(self.programs, seed), seed=seed, name="autograd")
+
+
+@functools.lru_cache(4)
+def _programs(count: int, seed: int) -> list[Graph]:
+    return draw(graphs(), count, seed)
 
 
 def run(target: Any, seed: int = 0, until: Sequence[str] = ()) -> Outcome:
@@ -122,7 +122,7 @@ def all_targets() -> dict[str, Any]:
 
 
 def _drawn(strategy: Any, count: int = 16, extra: tuple[Case, ...] = ()) -> Callable[[int], list[Case]]:
-    return lambda seed: [*extra, *draw(strategy, count, seed)]
+    return functools.lru_cache(4)(lambda seed: [*extra, *draw(strategy, count, seed)])
 
 
 def _fixed(*shapes: tuple[int, ...], values: str = "normal", **params: Any) -> Callable[[int], list[Case]]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,19 @@ from .policy import Policy
 from .report import Finding, Mismatch, Verdict
 
 Array = NDArray[Any]
+
+
+class Pair(NamedTuple):
+    """A cotangent and the gradients that the vjp gave for it at the trial's arguments.
+
+    `gy` and `gradients` are copies that no operator has seen; `handed` and `returned` are the arrays that went in and
+    came out.
+    """
+
+    gy: list[Array]
+    gradients: tuple[Any, ...]
+    handed: list[Array]
+    returned: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,9 @@ class Trial:
     policy: Policy
     skipped: list[tuple[str, str]] = field(default_factory=list, compare=False)
     notes: list[str] = field(default_factory=list, compare=False)
+    _pairs: dict[int, Pair] = field(default_factory=dict, compare=False, repr=False)
+    #: What one layer has worked out and another can use again.
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     # -- facts -----------------------------------------------------------------------------------------------
 
@@ -93,7 +109,7 @@ class Trial:
     def cast(self, dtype: Any) -> Trial:
         """The same trial with every floating argument in another dtype."""
         args = tuple(a.astype(dtype) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in self.args)
-        return Trial(self.op, args, self.params, self.seed, self.policy, self.skipped, self.notes)
+        return replace(self, args=args, _pairs={})
 
     # -- calls -----------------------------------------------------------------------------------------------
 
@@ -124,6 +140,17 @@ class Trial:
                 raise OperatorError(f"the gradient of {self.names[i]} is {gradient.dtype}, not floating point")
             out[i] = gradient
         return tuple(out)
+
+    def pair(self, count: int) -> Pair:
+        """The `count`-th cotangent drawn, and its gradients: evaluated once, for all layers."""
+        if count not in self._pairs:
+            rng = probes.stream(self.seed, "cotangent", str(count), self.op.name)
+            gy = self.cotangents(functools.partial(probes.probe, rng))
+            handed = [g.copy() for g in gy]
+            returned = self.gradients(handed, self.args)
+            kept = tuple(g.copy() if isinstance(g, np.ndarray) else g for g in returned)
+            self._pairs[count] = Pair(gy, kept, handed, returned)
+        return self._pairs[count]
 
     def rounding(self, cotangents: Sequence[Array], gradients: Sequence[Any]) -> dict[int, float]:
         """How far another order of summation may move each gradient: measured by moving all that goes in by an ulp.
