@@ -154,7 +154,7 @@ def _repeated(trial: Trial, outputs: Sequence[Array], pair: Pair) -> list[Findin
     also has awkward strides and a scaled cotangent.
     """
     kept = _snapshot(outputs)
-    other, ones, elsewhere = _call_elsewhere(trial)
+    _call_elsewhere(trial)
     findings = []
     for y, was in zip(outputs, kept, strict=True):
         if not _same(y, was):
@@ -165,17 +165,13 @@ def _repeated(trial: Trial, outputs: Sequence[Array], pair: Pair) -> list[Findin
             findings.append(_fail(trial, "the array it returned was overwritten by a later call", i))
     if trial.policy.combined:
         return findings + _scaled_and_laid_out(trial, kept, pair)
-    findings += _poisoned(trial, kept, pair)
-    if not findings:
-        findings += _broadcast_cotangent(trial, ones, other, elsewhere)
-    return findings
+    return findings + _poisoned(trial, kept, pair)
 
 
-def _call_elsewhere(trial: Trial) -> tuple[list[Any], list[Array], tuple[Any, ...]]:
-    """A call on other values: the arguments, a cotangent of ones, and the gradients."""
+def _call_elsewhere(trial: Trial) -> None:
+    """A call on other values, to change whatever an operator keeps between calls."""
     other = [_reversed(a) for a in trial.args]
-    ones = [np.ones_like(y) for y in trial.apply(other)]
-    return other, ones, trial.gradients(ones, other)
+    trial.gradients([np.ones_like(y) for y in trial.apply(other)], other)
 
 
 def _poisoned(trial: Trial, kept: Sequence[Array], pair: Pair) -> list[Finding]:
@@ -218,47 +214,81 @@ def _reversed(a: Any) -> Any:
     return a
 
 
+#: A scale that makes the cotangent large, and a number so small that code which takes it for zero shows.
+_LARGE, _SMALL = 2.0**12, 2.0**-14
+
+
 def _scaled_and_laid_out(trial: Trial, outputs: Sequence[Array], pair: Pair) -> list[Finding]:
-    """vjp(-2 gy) = -2 vjp(gy), and strides change nothing: one call asks both, and others only if it says no."""
+    """The vjp is linear in its cotangent whatever that looks like, and strides change nothing.
+
+    One sum asks both, and only where it is wrong are they asked one by one.
+    """
     if _all_at_once(trial, outputs, pair):
         return []
     _call_elsewhere(trial)  # once more, for an operator that keeps state
-    found = _poisoned(trial, outputs, pair) or _proportional(trial, pair) or _laid_out(trial, pair)
+    found = _poisoned(trial, outputs, pair) or _laid_out(trial, pair) or _linear_in_cotangent(trial, pair)
     if found or _all_at_once(trial, outputs, pair, trial.rounding(pair.gy, pair.gradients)):
         return found
-    reason = "awkward strides and a cotangent times -2 change the result, now and then or only together"
+    reason = "the gradient depends on the strides and on the scale of its cotangent, now and then or only together"
     return [_fail(trial, reason)]
 
 
 def _all_at_once(trial: Trial, outputs: Sequence[Array], pair: Pair, room: Mapping[int, float] | None = None) -> bool:
-    """Whether a call with awkward strides, a cotangent scaled by -2 and memory full of NaN is as it must be.
+    """Whether the cotangent's parts, as unlike each other as can be, have gradients that add up to the whole's.
 
+    One is large and has awkward strides, as the arguments then have; one has zeros, Fortran order and no alignment,
+    with read-only arguments; one is a small number, broadcast. With `Policy.combined` the first is all there is.
     room: how far rounding may move each gradient, where that is more than its size suggests.
     """
     args = [probes.awkward(a) if _floating(a) else a for a in trial.args]
-    gy = [probes.awkward(-2 * g) if g.dtype.kind == "f" else g for g in pair.gy]
+    zeros, constant, rest = _parts(trial, pair.gy)
+    if trial.policy.combined:
+        rest = pair.gy
+    scale = -_LARGE if trial.dtype.itemsize >= 4 else -2.0
+    gy = [probes.awkward(_scaled(g, scale)) for g in rest]
     kept = _snapshot([*args, *gy])
     try:
-        if trial.policy.combined:
-            again, gradients = _from_poison(trial, outputs, gy, args, pair.gradients)
-        else:
-            gradients, again = trial.gradients(gy, args), trial.apply(args)
+        again, gradients = _from_poison(trial, outputs, gy, args, pair.gradients)
+        parts = [[_scaled(g, 1 / scale) if i in trial.wanted else g for i, g in enumerate(gradients)]]
+        if not trial.policy.combined:
+            frozen = [probes.frozen_fortran(a) if _floating(a) else a for a in trial.args]
+            parts.append(list(trial.gradients([probes.unaligned(g) for g in zeros], frozen)))
+            parts.append(list(trial.gradients(constant, trial.args)))
     except OperatorError:
         return False
     if not all(_same(a, b) for a, b in zip([*args, *gy], kept, strict=True) if isinstance(a, np.ndarray)):
         return False
     ulps = trial.policy.ulps * trial.eps
-    largest = max((float(np.max(np.abs(g), initial=0.0)) for g in pair.gy if g.dtype.kind == "f"), default=0.0)
     for y, was in zip(again, outputs, strict=True):
         if y.shape != was.shape:
             return False
         if room is None and was.dtype.kind == "f" and compare(y, was, ulps * _largest(was), "") is not None:
             return False
+    largest = max((_largest(g) for g in pair.gy if g.dtype.kind == "f"), default=0.0)
     for i in trial.wanted:
-        allowed = ulps * (largest + _largest(pair.gradients[i])) if room is None else 2 * room[i]
-        if compare(gradients[i], -2 * pair.gradients[i], allowed, "") is not None:
+        sizes = largest + sum(_largest(part[i]) for part in parts)
+        allowed = ulps * sizes if room is None else 2 * room[i] + ulps * sizes
+        if compare(np.sum([part[i] for part in parts], axis=0), pair.gradients[i], allowed, "") is not None:
             return False
     return True
+
+
+def _scaled(g: Array, factor: float) -> Array:
+    """The array times a power of two, in its own dtype; an integer array as it is."""
+    return np.asarray(g * g.dtype.type(factor)) if g.dtype.kind == "f" else g
+
+
+def _parts(trial: Trial, gy: Sequence[Array]) -> tuple[list[Array], list[Array], list[Array]]:
+    """gy as a sum of three: half of its elements and zeros; a small constant, broadcast; and what is left."""
+    rng = probes.stream(trial.seed, "parts")
+    zeros, constant, rest = [], [], []
+    for g in gy:
+        kept = rng.random(g.shape) < 0.5
+        small = np.broadcast_to(np.array(_SMALL if g.dtype.kind == "f" else 0, g.dtype), g.shape)
+        zeros.append(np.where(kept, g, 0).astype(g.dtype))
+        constant.append(small)
+        rest.append(np.asarray(np.where(kept, 0, g) - small, g.dtype))
+    return zeros, constant, rest
 
 
 def _largest(a: Array) -> float:
@@ -269,19 +299,36 @@ def _floating(a: Any) -> bool:
     return isinstance(a, np.ndarray) and a.dtype.kind == "f"
 
 
-def _proportional(trial: Trial, pair: Pair) -> list[Finding]:
-    """vjp(0) = 0, and vjp(-2 gy) = -2 vjp(gy): scaling by a power of two commutes with rounding."""
-    findings = []
+def _linear_in_cotangent(trial: Trial, pair: Pair) -> list[Finding]:
+    """vjp(0) = 0, vjp(c gy) = c vjp(gy), and the gradients of parts add up to that of the whole."""
     zero = trial.gradients([np.zeros_like(g) for g in pair.gy], trial.args)
-    scaled = trial.gradients([-2 * g if g.dtype.kind == "f" else g for g in pair.gy], trial.args)
-    sides = "got is vjp(-2 gy), expected is -2 vjp(gy); both are the operator's"
     for i in trial.wanted:
         if np.any(zero[i] != 0):
             reason = f"a zero cotangent gives a gradient of {zero[i].ravel()[np.argmax(zero[i] != 0)]:.6g}, not 0"
-            findings.append(_fail(trial, reason, i))
-            continue
-        room = 16 * trial.eps * _largest(pair.gradients[i])
-        mismatch = compare(scaled[i], -2 * pair.gradients[i], room, sides)
+            return [_fail(trial, reason, i)]
+    room = trial.rounding(pair.gy, pair.gradients)
+    for factor in (-2.0, _LARGE, _SMALL):
+        got = trial.gradients([_scaled(g, factor) for g in pair.gy], trial.args)
+        sides = f"got is vjp({factor:g} gy) / {factor:g}, expected is vjp(gy); both are the operator's"
+        found = _differing(trial, [_scaled(got[i], 1 / factor) for i in trial.wanted], pair, room, sides)
+        if found:
+            return found
+    zeros, constant, _ = _parts(trial, pair.gy)
+    for what, part in (("some elements zero", zeros), ("all of one value", constant)):
+        first = trial.gradients([p.copy() for p in part], trial.args)
+        second = trial.gradients([g - p for g, p in zip(pair.gy, part, strict=True)], trial.args)
+        sides = f"got is vjp(a) + vjp(gy - a), where a has {what}, expected is vjp(gy); both are the operator's"
+        twice = {i: 2 * r for i, r in room.items()}
+        found = _differing(trial, [first[i] + second[i] for i in trial.wanted], pair, twice, sides)
+        if found:
+            return found
+    return []
+
+
+def _differing(trial: Trial, got: Sequence[Array], pair: Pair, room: Mapping[int, float], sides: str) -> list[Finding]:
+    findings = []
+    for i, g in zip(trial.wanted, got, strict=True):
+        mismatch = compare(g, pair.gradients[i], room[i], sides)
         if mismatch:
             findings.append(_fail(trial, "the vjp is not linear in its cotangent", i, mismatch=mismatch))
     return findings
@@ -300,25 +347,12 @@ def _laid_out(trial: Trial, pair: Pair) -> list[Finding]:
         findings += _same_outputs(trial, new_args, f"{name} arrays")
         findings += _same_gradients(trial, pair.gradients, new_gy, new_args, room, f"{name} arrays")
         findings += _layout_kept(trial, new_gy, new_args, gy, name)
-    return findings
-
-
-def _broadcast_cotangent(
-    trial: Trial, ones: Sequence[Array], args: Sequence[Any], expected: Sequence[Any]
-) -> list[Finding]:
-    """A cotangent whose strides are all zero (what a sum gives), with read-only Fortran-ordered arguments."""
-    broadcast = [np.broadcast_to(np.ones((), g.dtype), g.shape) for g in ones]
-    frozen = [probes.frozen_fortran(a) if _floating(a) else a for a in args]
-    sizes = {i: trial.policy.ulps * trial.eps * (1 + _largest(expected[i])) for i in trial.wanted}
+    unaligned = [probes.unaligned(g) for g in gy]
+    findings += _same_gradients(trial, pair.gradients, unaligned, trial.args, room, "unaligned arrays")
+    _, constant, _ = _parts(trial, gy)
+    plain = trial.gradients([g.copy() for g in constant], trial.args)
     what = "a cotangent broadcast from one number"
-    if not _same_gradients(trial, expected, broadcast, frozen, sizes, what):
-        return []
-    there = Trial(trial.op, tuple(args), trial.params, trial.seed, trial.policy)
-    room = there.rounding(ones, expected)
-    if not _same_gradients(trial, expected, broadcast, frozen, room, what):
-        return []
-    found = _same_gradients(trial, expected, broadcast, args, room, what)
-    return found or _same_gradients(trial, expected, ones, frozen, room, "read-only Fortran-ordered arrays")
+    return findings + _same_gradients(trial, plain, constant, trial.args, room, what)
 
 
 def _same_outputs(trial: Trial, args: Sequence[Any], what: str) -> list[Finding]:

@@ -96,6 +96,15 @@ def frozen_fortran(array: Array) -> Array:
     return copy
 
 
+def unaligned(array: Array) -> Array:
+    """The same values one element past the start of a block, which vector instructions may not expect, and with the
+    axes in reverse order."""
+    block = np.empty(array.size + 1, array.dtype)
+    view = block[1:].reshape(array.shape, order="F")
+    view[...] = array
+    return view
+
+
 @contextlib.contextmanager
 def poisoned_allocations(shapes: list[tuple[tuple[int, ...], Any]]) -> Iterator[None]:
     """Makes uninitialised memory visible: inside the block `numpy.empty` and `numpy.empty_like` return NaN.

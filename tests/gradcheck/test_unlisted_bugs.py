@@ -102,7 +102,6 @@ def interpolation_matrix(n: int, m: int, dtype: Any, corners: bool = True) -> An
     return out
 
 
-
 def huber(x: Any) -> Any:
     return np.where(np.abs(x) < 1, x * x / 2, np.abs(x) - 0.5)
 
@@ -286,7 +285,9 @@ WRONG: dict[str, tuple[str, Vjp]] = {
 def test_wrong_gradients_are_refused(name: str) -> None:
     of, vjp = WRONG[name]
     op, args, params, order = RIGHT[of]
-    report = check(op.but(vjp=vjp, derivative=vjp and None), *args, params=params, order=order if isinstance(vjp, Op) else 1)
+    report = check(
+        op.but(vjp=vjp, derivative=vjp and None), *args, params=params, order=order if isinstance(vjp, Op) else 1
+    )
     assert report.verdict is Verdict.FAIL, str(report)
 
 
