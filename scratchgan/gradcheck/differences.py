@@ -70,6 +70,8 @@ class Line:
     trial: Trial
     position: int
     gy: list[Array]
+    #: The gradient that is claimed, where it is known: how much rounding of the argument moves phi.
+    gradient: Array | None = None
 
     def value(self, x: Array) -> float:
         """phi, NaN where the forward refuses the argument: a step may leave its domain."""
@@ -84,8 +86,11 @@ class Line:
 
     @functools.cached_property
     def spread(self) -> float:
-        """What rounding in phi is relative to."""
-        return _norm_of_terms(self.trial.outputs, self.gy)
+        """What rounding in phi is relative to: its terms, and, where they cancel inside f, those of the argument."""
+        terms = _norm_of_terms(self.trial.outputs, self.gy)
+        if self.gradient is None:
+            return terms
+        return math.hypot(terms, float(np.linalg.norm(self.trial.args[self.position] * self.gradient)))
 
     def slope(self, v: Array, gradient: Array | None = None, steps: tuple[int, ...] | None = None) -> Slope:
         """The derivative along v, with the smallest error bar among the steps: the first whose bar is small enough.
@@ -216,7 +221,7 @@ def probe_along(trial: Trial, position: int, count: int = 0) -> _Probe:
     if key not in trial.memo:
         rng = probes.stream(trial.seed, LAYER, str(position), str(count))
         gy, gradients = trial.pair(count)[:2]
-        line = Line(trial, position, gy)
+        line = Line(trial, position, gy, gradients[position])
         v = directions(rng, trial.args[position], sparse=count % 2 == 1)
         trial.memo[key] = _Probe(line, v, gradients[position], line.slope(v, gradients[position]))
     found: _Probe = trial.memo[key]

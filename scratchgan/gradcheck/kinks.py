@@ -62,8 +62,8 @@ def _planted(rng: np.random.Generator, x: Array, at: tuple[float, ...], ties: bo
 def _held(trial: Trial, position: int, rng: np.random.Generator) -> Finding:
     # Cotangents of one sign: each output's slope is then between its own D- and D+ exactly if the sum is.
     gy = trial.cotangents(lambda shape, dtype: np.abs(probes.probe(rng, shape, dtype)))
-    line = Line(trial, position, gy)
     gradient = trial.gradients(gy, trial.args)[position]
+    line = Line(trial, position, gy, gradient)
     if not np.isfinite(gradient).all():
         reason = f"the gradient is not finite where {trial.names[position]} lies on a kink"
         return trial.finding(LAYER, Verdict.FAIL, position, reason=reason)
