@@ -92,7 +92,8 @@ def test_gradients_of_a_right_and_a_wrong_implementation():
     assert "--mode gradient --impl flipped" in outcome.repeat
 
 
-OWN = [i for i in discover() if i.name.partition(":")[0] in ("ours", "im2col")]
+OWN = [i for i in discover() if i.name in ("ours", "im2col")]
+PATHS = [i for i in discover() if i.name.startswith("ours:")]
 EDGES = [p.directed(d) for p in read_shapes("edge.txt") for d in p.directions]
 
 
@@ -108,6 +109,14 @@ def test_ours_has_every_pass(op):
     for problem in EDGES:
         if problem.op == op:
             assert check(problem, OWN[0]).verdict != UNIMPLEMENTED
+
+
+@pytest.mark.slow  # every path is compiled, in both precisions
+@pytest.mark.parametrize("implementation", PATHS, ids=lambda i: i.name)
+def test_every_path_is_right_at_the_edges(implementation):
+    for problem in EDGES:
+        outcome = check(problem, implementation)
+        assert outcome.verdict in (PASSED, UNIMPLEMENTED) or "padding.only" in str(problem), (problem, outcome)
 
 
 @pytest.mark.peer
