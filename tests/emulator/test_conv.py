@@ -5,6 +5,9 @@ Inputs are small integers, so that every order of adding gives the same float32 
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,9 +15,10 @@ from scratchgan import kernels
 from scratchgan.kernels.conv import gpu_tiles as tiles
 from scratchgan.kernels.conv import reference
 from scratchgan.kernels.conv.gpu_tiles import FLAT, POINT, TAPS, Tile
+from scratchgan.kernels.launch import Kernel
 from scratchgan.kernels.upsample_conv import reference as upsample_reference
 
-from .loader import COMPILER, emulated
+from .loader import COMPILER, Fault, emulated
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++, which is not installed")
 
@@ -122,3 +126,93 @@ def test_upsampling_convolution(scale: tuple[int, int], padding: tuple[int, int]
     want = upsample_reference.upsample_conv2d(x, w, scale, padding)
     with emulated(orders=1):
         np.testing.assert_array_equal(kernels.upsample_conv2d(x, w, scale=scale, padding=padding), want)
+
+
+def test_tf32_is_asked_for_and_rounds_its_inputs() -> None:
+    """Off by the inputs' rounding to 10 bits of mantissa, and by no more."""
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal(shape, np.float32) for shape in ((1, 16, 6, 6), (20, 16, 3, 3)))
+
+    def rounded(a: np.ndarray) -> np.ndarray:
+        bits = a.view(np.uint32)
+        return (((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)).astype(np.float64)
+
+    exact = kernels.conv2d(x.astype(np.float64), w.astype(np.float64))
+    with emulated(orders=1):
+        plain, tf32 = kernels.conv2d(x, w), kernels.conv2d(x, w, precision="tf32")
+    np.testing.assert_allclose(plain, exact, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(tf32, kernels.conv2d(rounded(x), rounded(w)), rtol=1e-5, atol=1e-5)
+    assert np.abs(tf32 - exact).max() > 10 * np.abs(plain - exact).max()
+
+
+def test_tf32_where_it_is_not() -> None:
+    x = np.ones((1, 1, 2, 2), np.float32)
+    with pytest.raises(ValueError, match='conv2d: precision="tf32" is for float32 arrays on a GPU'):
+        kernels.conv2d(x, x, precision="tf32")
+    with pytest.raises(ValueError, match='precision must be None or "tf32"'):
+        kernels.upsample_conv2d(x, x, precision="float16")
+
+
+# Faults planted in a copy of the source: what is replaced, by what, and what the emulator calls it.
+FAULTS = {
+    "no barrier after filling the first slab": (
+        "gpu.cu", "        store(0);\n    }\n    __syncthreads();\n", "        store(0);\n    }\n", "order",
+    ),
+    "no barrier after a slab": (
+        "gpu.cu", "        if (todo > 1) store(buffer ^ 1);\n        __syncthreads();",
+        "        if (todo > 1) store(buffer ^ 1);", "order",
+    ),
+    "a barrier that only half of the threads reach": (
+        "gpu.cu", "        if (todo > 1) store(buffer ^ 1);\n        __syncthreads();",
+        "        if (todo > 1) store(buffer ^ 1);\n        if (thread < THREADS / 2) __syncthreads();",
+        "divergent barrier",
+    ),
+    "the halo is one column too wide": ("gpu.cu", "inside(s, width)", "inside(s, width + 1)", None),
+    "the halo is one row too high": ("gpu.cu", "inside(r, height)", "inside(r, height + 1)", None),
+    "pixels behind the last": ("gpu.cu", "at + e < pixels && ", "", "memory"),
+    "rows behind the last": ("gpu.cu", "if (m >= rows) continue;", "", "memory"),
+    "a slab of one channel too many": (
+        "gpu.cu", "own_k + i * B_DOWN < channels", "own_k + i * B_DOWN <= channels", None,
+    ),
+    "blocks that share a sum and write to one place": (
+        "gpu.cu", "parts + split * (images", "parts + 0 * (images", "order",
+    ),
+    "an index behind a slab": (
+        "gpu.cu", "b[buffer][own_k + i * B_DOWN][own]", "b[buffer][own_k + i * B_DOWN + 1][own]", "index",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_planted_fault(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Detected: by the emulator where it names a kind, else at least by the exact answer."""
+    file, right, wrong, kind = FAULTS[fault]
+    folder = Path(tiles.__file__).parent
+    (tmp_path / "conv").mkdir()
+    for source in (*folder.glob("*.cu*"), folder.parent / "device.cuh"):
+        target = tmp_path / ("conv" if source.parent == folder else "") / source.name
+        text = source.read_text()
+        if source.name == file:
+            assert right in text, "the fault is planted where the kernel has changed"
+            text = text.replace(right, wrong)
+        target.write_text(text)
+    tile = tiles._LOW
+    planted = Kernel(
+        str(tmp_path / "conv" / "gpu.py"), "convolve", types=(tile.dtype,), **dict(tile.kernel("convolve").macros)
+    )
+    only(monkeypatch, tile, TAPS)
+    monkeypatch.setitem(tiles._convolve, (tile, TAPS), planted)
+    monkeypatch.setattr(tiles, "SHORTEST", 1)
+    monkeypatch.setattr(tiles, "BUSY", 12 if "share" in fault else 0)
+    x, w = integers(3, 9, 7, 7), integers(33, 9, 3, 3)
+    want = reference.conv2d(x, w, (1, 1), (1, 1), (1, 1), 1)
+    with emulated():
+        if kind is not None:
+            with pytest.raises(Fault) as caught:
+                kernels.conv2d(x, w, padding=1)
+            assert caught.value.kind == kind
+            return
+        got = None
+        with contextlib.suppress(Fault):
+            got = kernels.conv2d(x, w, padding=1)
+        assert got is None or not np.array_equal(got, want)
