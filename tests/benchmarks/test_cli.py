@@ -95,6 +95,7 @@ def test_a_shape_that_does_not_fit_in_memory_is_skipped_with_the_figure():
 
 def test_cases_for_pytest_benchmark():
     found = cases('conv mb2ic3ih8oc4kh3ph1 n"small"')
+    found = [case for case in found if case.implementation.name == "ours"]  # its paths have cases too
     assert [str(case) for case in found] == ["small-FWD_B-ours", "small-BWD_D-ours", "small-BWD_W-ours"]
     found[0].check()
     assert found[0].prepared()().shape == (2, 4, 8, 8)
