@@ -23,12 +23,12 @@ def kernel_distance(
     """Return the squared maximum mean discrepancy of two sets of vectors, (N,D) and (M,D), without bias.
 
     Binkowski et al., 2018, section 4 ("KID"): the kernel is (x.y / D + 1)^3, and the unbiased estimator is averaged
-    over ``subsets`` random subsets of ``subset_size`` vectors of each set (of as many as both sets have, if that is
+    over ``subsets`` random subsets of ``subset_size`` vectors of each set (of half of the smaller set, if that is
     fewer). It is 0 in the mean for two sets of one distribution at any number of images, so it may be negative. The
     standard error is of the mean over the subsets, which overlap. MetricError if a set has fewer than 10 vectors.
     """
     a, b = feature_sets("kernel_distance", a, b, at_least=10)
-    size = min(subset_size, len(a), len(b))
+    size = min(subset_size, len(a) // 2, len(b) // 2)
     rng = np.random.default_rng(seed)
     values = [
         unbiased_mmd2(a[rng.choice(len(a), size, replace=False)], b[rng.choice(len(b), size, replace=False)])

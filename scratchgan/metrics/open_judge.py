@@ -44,7 +44,9 @@ def open_judge(
     """
     n = config.eval_images if n is None else n
     if config.data == "toyfaces":
-        return _judge_of_faces(training, n, on_progress, on_notice, folder)
+        regressor = _face_evaluator(training, n)
+        open_evaluator(regressor, folder=folder, on_progress=on_progress, on_notice=on_notice)
+        return judge_of_faces(regressor, training, n)
     if isinstance(training, PointDataset):
         raise MetricError(f"{training.name}: no judge is needed for points: `score` counts their modes")
     if training.labels is None:
@@ -73,23 +75,24 @@ def open_judge(
     return Judge(classifier, RealImages(training, real, floor, shares, unseen=unseen), n)
 
 
-def _judge_of_faces(
-    training: Dataset,
-    n: int,
-    on_progress: OnProgress | None,
-    on_notice: Callable[[str], None],
-    folder: Path | None,
-) -> Judge:
+def judge_of_faces(evaluator: FactorRegressor, training: Dataset, n: int) -> Judge:
+    """Return a judge of n toy faces with a trained evaluator, for a generator that learns from ``training``."""
+    real, floor = (
+        toyfaces.dataset(n, evaluator.size, seed=seed, quiet=True).pixels for seed in (REAL_SEED, FLOOR_SEED)
+    )
+    drawn = toyfaces.sample_factors(n, REAL_SEED, portrait=True)
+    shares = np.bincount(mode_numbers(drawn), minlength=len(evaluator.modes)) / n
+    return Judge(evaluator, RealImages(training, real, floor, shares, drawn), n)
+
+
+def _face_evaluator(training: Dataset, n: int) -> FactorRegressor:
+    """Return the untrained evaluator of toy faces of that size; MetricError if n images of them can't be judged."""
     channels, size, _ = training.shape
     if channels != 3:
         raise MetricError(f"toyfaces in {channels} channel can't be evaluated: the evaluators look at colours")
     evaluator = FactorRegressor(size)
     check_count(n, evaluator, available=n)
-    open_evaluator(evaluator, folder=folder, on_progress=on_progress, on_notice=on_notice)
-    real, floor = (toyfaces.dataset(n, size, seed=seed, quiet=True).pixels for seed in (REAL_SEED, FLOOR_SEED))
-    drawn = toyfaces.sample_factors(n, REAL_SEED, portrait=True)
-    shares = np.bincount(mode_numbers(drawn), minlength=len(evaluator.modes)) / n
-    return Judge(evaluator, RealImages(training, real, floor, shares, drawn), n)
+    return evaluator
 
 
 def _part(dataset: Dataset, indices: np.ndarray) -> ArrayDataset:

@@ -130,7 +130,7 @@ def findings(scores: dict[str, Any], floor: dict[str, Any], data: str) -> list[F
     """Return what scores say beside those of real images, the worst first."""
     found = []
     modes, count = scores["modes"], len(scores["mode_counts"])
-    if scores["coverage"] < 0.1 * floor["coverage"] or (count >= 8 and modes <= count / 4):
+    if scores["coverage"] < 0.1 * floor["coverage"] or (floor["modes"] >= 8 and modes <= floor["modes"] / 4):
         found.append(
             Finding(
                 "collapsed",
@@ -186,7 +186,7 @@ def _worst_factors(scores: dict[str, Any], floor: dict[str, Any]) -> list[str]:
 def _missing(scores: dict[str, Any], floor: dict[str, Any]) -> list[str]:
     """Return the modes that are much rarer than among real images, the rarest first."""
     here, there = scores["mode_counts"], floor["mode_counts"]
-    rare = [name for name in here if here[name] < max(0.1 * there[name], 1)]
+    rare = [name for name in here if here[name] < max(0.2 * there[name], 1)]
     return sorted(rare, key=lambda name: here[name])
 
 

@@ -41,5 +41,6 @@ def test_total_variation() -> None:
 
 def test_modes_present() -> None:
     expected = np.full(4, 100.0)
-    assert modes_present([100, 10, 9, 0], expected) == 2
+    assert modes_present([100, 20, 19, 0], expected) == 2
+    assert modes_present([100, 20, 19, 0], expected, share=0.1) == 3
     assert modes_present([1, 1, 1, 0], np.full(4, 2.0)) == 3
