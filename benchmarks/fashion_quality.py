@@ -82,13 +82,14 @@ def sample_pytorch(torch: Any, config: TrainConfig, dataset: Dataset) -> np.ndar
     d_adam = torch.optim.Adam(d.parameters(), config.lr_d, config.betas)
     loader, bce = Loader(dataset, config.batch, seed=config.seed), torch.nn.functional.binary_cross_entropy_with_logits
     one, zero = torch.ones(config.batch, 1), torch.zeros(config.batch, 1)
+    real_target = one * (1 - (config.label_smoothing or 0))
     torch.manual_seed(config.seed)
     start = time.perf_counter()
     for step in range(config.steps):
         real = torch.from_numpy(next(loader)[1])
         fake = g(torch.randn(config.batch, config.latent))
         d_adam.zero_grad()
-        (bce(d(real), one) + bce(d(fake.detach()), zero)).backward()
+        (bce(d(real), real_target) + bce(d(fake.detach()), zero)).backward()
         d_adam.step()
         g_adam.zero_grad()
         bce(d(fake), one).backward()
