@@ -110,6 +110,7 @@ def test_results_of_kernels_use_it() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+@pytest.mark.filterwarnings(r"ignore:os\.fork")  # JAX, if another test has loaded it
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_process_has_a_copy() -> None:
     a = Heap().empty((MIB,), np.dtype(np.uint8))

@@ -109,7 +109,7 @@ def test_every_setting_has_a_line_of_help_and_json_types():
 
 def test_nothing_that_changes_the_weights_may_change_on_resume():
     assert sorted(RESUMABLE) == [
-        "checkpoint_every", "data_dir", "eval_every", "eval_images", "keep_checkpoints", "log_every", "sample_every",
-        "skip_bad", "steps",
+        "checkpoint_every", "data_dir", "device", "eval_every", "eval_images", "keep_checkpoints", "log_every",
+        "sample_every", "skip_bad", "steps",
     ]  # fmt: skip
     assert TrainConfig(steps=5).changes(TrainConfig(steps=6)) == {"steps": (5, 6)}
