@@ -36,8 +36,9 @@ def open_judge(
     """Return a judge of n images (``config.eval_images`` unless given) for runs of this config on ``training``.
 
     Toy faces are judged by a factor regressor, against other pictures of the same persons. Fashion-MNIST and MNIST are
-    judged by a classifier of their training images, against their test images. Other labelled data is judged by a
-    classifier that learns from half of it, against the other half; all of it is trained on, so copies can't be told.
+    judged by a classifier of their training images, against half of their test images, and the other half is the floor.
+    Other labelled data is judged by a classifier that learns from half of it, against the other half; all of it is
+    trained on, so copies can't be told.
 
     The first judge of its kind trains its evaluator, which takes a minute or two, and keeps it (`open_evaluator`).
     Raises MetricError for data without labels, or if n is too small or too large; EvaluatorError; DataError.
@@ -59,8 +60,9 @@ def open_judge(
         test = open_dataset(
             config.data, size=size, channels=channels, split="test", data_dir=config.data_dir, quiet=True
         )
-        learnt, real = training, test.pixels
-        floor = _some_pixels(training, min(n, len(training)))
+        # The floor comes from the test images too: among training images, every one would be a copy of itself.
+        halves = np.array_split(np.random.default_rng(0).permutation(len(test)), 2)
+        learnt, (real, floor) = training, (test.pixels[half] for half in halves)
         unseen = True
     else:
         halves = np.array_split(np.random.default_rng(0).permutation(len(training)), 2)
@@ -99,8 +101,3 @@ def _part(dataset: Dataset, indices: np.ndarray) -> ArrayDataset:
     assert isinstance(dataset, ArrayDataset)
     assert dataset.labels is not None
     return ArrayDataset(dataset.pixels[indices], dataset.labels[indices], dataset.classes, dataset.name)
-
-
-def _some_pixels(dataset: Dataset, n: int) -> np.ndarray:
-    assert isinstance(dataset, ArrayDataset)
-    return dataset.pixels[np.random.default_rng(0).permutation(len(dataset))[:n]]
