@@ -71,29 +71,29 @@ def _broadcast() -> list[Plant]:
 
 def _convolution() -> list[Plant]:
     package = "scratchgan.kernels.conv"
+    dw = ".conv2d_weight_grad(x, gy, gw, "
 
     def conv(name: str, function: str, call: str, wrong: str) -> Plant:
         return Plant(name, "convolution", "conv2d", ADJOINT, f"{package}:{function}", ((call, wrong),))
 
     def in_dx(name: str, wrong: str) -> Plant:
-        return conv(name, "conv2d_input_grad", "gx, stride, padding, dilation, groups)", wrong)
+        return conv(name, "conv2d_input_grad", "gx, stride, padding, dilation, groups,", wrong)
 
     def in_dw(name: str, wrong: str) -> Plant:
-        return conv(name, "conv2d_weight_grad", "cpu.conv2d_weight_grad(x, gy, gw, stride, padding, dilation,", wrong)
+        return conv(name, "conv2d_weight_grad", dw + "stride, padding, dilation,", wrong)
 
-    dw = "cpu.conv2d_weight_grad(x, gy, gw, "
-    weights = "cpu.conv2d_input_grad(gy, w, "
+    weights = ".conv2d_input_grad(gy, w, "
     transposed = "np.ascontiguousarray(w.reshape(-1)).reshape(w.shape[::-1]).T"
     return [
-        conv("flipped kernel", "conv2d_input_grad", weights, "cpu.conv2d_input_grad(gy, w[..., ::-1, ::-1].copy(), "),
+        conv("flipped kernel", "conv2d_input_grad", weights, ".conv2d_input_grad(gy, w[..., ::-1, ::-1].copy(), "),
         conv(
             "W transposed",
             "conv2d_input_grad",
             weights,
-            f"cpu.conv2d_input_grad(gy, np.ascontiguousarray({transposed}), ",
+            f".conv2d_input_grad(gy, np.ascontiguousarray({transposed}), ",
         ),
-        in_dx("padding + 1", "gx, stride, (padding[0] + 1, padding[1] + 1), dilation, groups)"),
-        in_dx("padding - 1", "gx, stride, (padding[0], padding[1] - 1), dilation, groups)"),
+        in_dx("padding + 1", "gx, stride, (padding[0] + 1, padding[1] + 1), dilation, groups,"),
+        in_dx("padding - 1", "gx, stride, (padding[0], padding[1] - 1), dilation, groups,"),
         Plant(
             "stride remainder lost",
             "convolution",
@@ -102,13 +102,14 @@ def _convolution() -> list[Plant]:
             f"{package}.plan:input_grad_walk",
             (("grid = (-(-input_hw[0] // stride[0]),", "grid = (max(1, input_hw[0] // stride[0]),"),),
         ),
-        in_dx("H and W stride swapped", "gx, stride[::-1], padding, dilation, groups)"),
-        in_dx("H and W padding swapped", "gx, stride, padding[::-1], dilation, groups)"),
+        in_dx("H and W stride swapped", "gx, stride[::-1], padding, dilation, groups,"),
+        in_dx("H and W padding swapped", "gx, stride, padding[::-1], dilation, groups,"),
         in_dw("stride and dilation swapped", dw + "dilation, padding, stride,"),
         in_dw("dilation ignored in dW", dw + "stride, padding, (1, 1),"),
         in_dw(
             "odd tail",
-            "gy = gy.copy()\n    gy[..., gy.shape[3] // 2 * 2 :] = 0\n    " + dw + "stride, padding, dilation,",
+            ".conv2d_weight_grad(x, gy * (np.arange(gy.shape[3]) < gy.shape[3] // 2 * 2).astype(gy.dtype), gw, "
+            "stride, padding, dilation,",
         ),
         Plant(
             "db dropped",
@@ -134,8 +135,8 @@ def _convolution() -> list[Plant]:
             "scratchgan.kernels.conv:conv_transpose2d",
             (
                 (
-                    "cpu.conv2d_input_grad(x, w, bias, y, stride, padding,",
-                    "cpu.conv2d_input_grad(x, w, bias, y, stride, "
+                    ".conv2d_input_grad(x, w, bias, y, stride, padding,",
+                    ".conv2d_input_grad(x, w, bias, y, stride, "
                     "(padding[0] - output_padding[0], padding[1] - output_padding[1]),",
                 ),
             ),
@@ -331,13 +332,8 @@ def _memory() -> list[Plant]:
             family,
             "upsample_nearest2d",
             CONTRACT,
-            f"{up}:arrays",
-            (
-                (
-                    "np.ascontiguousarray(array) if array.ndim else array",
-                    "array if array.flags.c_contiguous else _as_if_contiguous(array)",
-                ),
-            ),
+            "scratchgan.kernels.arguments:in_c_order",
+            (("namespace(array).ascontiguousarray(array)", "_as_if_contiguous(array)"),),
             {"_as_if_contiguous": _as_if_contiguous},
         ),
         Plant(
@@ -391,7 +387,7 @@ def _others() -> list[Plant]:
             "conv2d",
             CONTRACT,
             "scratchgan.kernels.conv:conv2d_weight_grad",
-            (("return filled_with_bias(gw, np.empty(0, gw.dtype))", "return gw"),),
+            (("return filled_with_bias(gw, empty((0,), gw))", "return gw"),),
         ),
         Plant(
             "where/sqrt NaN",

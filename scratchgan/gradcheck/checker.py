@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import adjoint, backends, complex_step, contract, differences, double, kinks, oracle, precision, taylor
-from .op import Op, OperatorError
+from .op import FOREIGN, Op, OperatorError
 from .policy import LAYERS, Policy
 from .report import Finding, Report, Verdict
 from .trial import Trial
@@ -168,7 +169,10 @@ def _as_argument(value: Any) -> Any:
     if isinstance(value, (np.generic, float)) and not isinstance(value, np.ndarray):
         return np.asarray(value)
     if isinstance(value, list):
-        return np.asarray(value)
+        with contextlib.suppress(ValueError):  # rows of different lengths are no array
+            return np.asarray(value)
+    if isinstance(value, np.ndarray) and not value.dtype.isnative:
+        return value.astype(value.dtype.newbyteorder("="))
     return value
 
 
@@ -216,6 +220,9 @@ def _run_layers(trial: Trial, layers: tuple[str, ...]) -> list[Finding]:
             break
         if name == "random adjoint":
             settled = _settled(trial, findings)
+    if all(f.verdict is Verdict.PASS for f in findings) and not any(trial.args[i].size for i in trial.wanted):
+        reason = "every argument is empty: there is no element to differentiate"
+        findings.append(trial.finding("contract", Verdict.INCONCLUSIVE, reason=reason, comparisons=0))
     return findings
 
 
@@ -257,6 +264,13 @@ def _unusable(trial: Trial) -> Finding | None:
         return Finding("contract", Verdict.INCONCLUSIVE, reason=reason, operator=trial.op.name)
     for i in trial.wanted:
         a = trial.args[i]
+        reason = ""
+        if isinstance(a, FOREIGN):
+            reason = f"{trial.names[i]} is a {type(a).__name__}, not a plain NumPy array"
+        elif a.dtype.itemsize > 8:
+            reason = f"{trial.names[i]} is {a.dtype}: nothing wider than float64 can be checked"
+        if reason:
+            return trial.finding("contract", Verdict.INCONCLUSIVE, i, reason=reason, comparisons=0)
         if not np.isfinite(a).all():
             index = np.argwhere(~np.isfinite(a))[0].tolist()
             reason = f"{trial.names[i]}{index} is {a[tuple(index)]}: no derivative is defined there"

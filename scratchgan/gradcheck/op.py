@@ -9,6 +9,7 @@ J the vjp is J^T gy. Nothing here knows where the arrays live or which framework
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+#: Subclasses of ndarray whose arithmetic is not an array's: masked elements have no value, a matrix multiplies by *.
+FOREIGN = (np.ma.MaskedArray, np.matrix)
 
 
 class OperatorError(Exception):
@@ -190,13 +193,21 @@ class Op:
 
 
 def _call(what: str, function: Callable[..., Any], arrays: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    before = [(a, a.shape, a.dtype) for a in arrays if isinstance(a, np.ndarray)]
     try:
         with np.errstate(all="ignore"):
-            return function(*arrays, **params)
-    except Exception as error:
+            result = function(*arrays, **params)
+    except (Exception, SystemExit) as error:
         text = str(error).strip().splitlines()
         detail = f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
         raise OperatorError(f"{what} raised {detail}{_where(error)}") from error
+    for a, shape, dtype in before:
+        if a.shape != shape or a.dtype != dtype:
+            became = f"{a.dtype}{list(a.shape)}"
+            with contextlib.suppress(ValueError):  # a view of another's memory may not be resized: it stays as it is
+                a.resize(shape, refcheck=False)
+            raise OperatorError(f"{what} changed an argument in place from {dtype}{list(shape)} to {became}")
+    return result
 
 
 def _where(error: BaseException) -> str:
@@ -215,11 +226,11 @@ def as_outputs(result: Any, what: str) -> tuple[Array, ...]:
     if not outputs:
         raise OperatorError(f"{what} returned an empty tuple; it must return an array or a tuple of arrays")
     for output in outputs:
-        if not isinstance(output, (np.ndarray, np.generic, float)):
+        if not isinstance(output, (np.ndarray, np.generic, float)) or isinstance(output, FOREIGN):
             raise OperatorError(
                 f"{what} returned {type(output).__name__}; it must return a NumPy array or a tuple of them"
             )
-    return tuple(output if isinstance(output, np.ndarray) else np.asarray(output) for output in outputs)
+    return tuple(np.asarray(output) for output in outputs)
 
 
 def positional_names(function: Any) -> tuple[str, ...]:

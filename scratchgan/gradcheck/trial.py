@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import probes
-from .op import Op, OperatorError
+from .op import FOREIGN, Op, OperatorError
 from .policy import Policy
 from .report import Finding, Mismatch, Verdict
 
@@ -127,7 +127,7 @@ class Trial:
                 raise OperatorError(f"vjp returned None for {self.names[i]}, which is a floating-point argument")
             if isinstance(gradient, (np.generic, float)):
                 gradient = np.asarray(gradient)
-            if not isinstance(gradient, np.ndarray):
+            if not isinstance(gradient, np.ndarray) or isinstance(gradient, FOREIGN):
                 raise OperatorError(
                     f"vjp returned {type(gradient).__name__} for {self.names[i]}; it must be a NumPy array"
                 )
@@ -138,7 +138,7 @@ class Trial:
                 )
             if gradient.dtype.kind != "f":
                 raise OperatorError(f"the gradient of {self.names[i]} is {gradient.dtype}, not floating point")
-            out[i] = gradient
+            out[i] = np.asarray(gradient)
         return tuple(out)
 
     def pair(self, count: int) -> Pair:

@@ -37,12 +37,52 @@ def raises(*_: Any) -> Any:
     raise ZeroDivisionError("inside the vjp")
 
 
+def leaves(*_: Any) -> Any:
+    raise SystemExit(3)
+
+
+def changes_its_argument_forward(x: Any) -> Any:
+    y = np.tanh(x)
+    x *= 1.5
+    return y
+
+
+def takes_no_float32(x: Any) -> Any:
+    if x.dtype == np.float32:
+        raise TypeError("no float32 here")
+    return np.tanh(x)
+
+
+def resizes_its_argument(gy: Any, x: Any) -> Any:
+    gradient = gy * (1 - np.tanh(x) ** 2)
+    x.resize((x.size,), refcheck=False)
+    return gradient
+
+
+def yields(gy: Any, x: Any) -> Any:
+    yield gy * (1 - np.tanh(x) ** 2)
+
+
 WRONG = {
     "wrong arity": (matmul.but(vjp=lambda gy, x, w: (gy @ w.T,) * 3), (X, W), "3 gradients for 2 arguments"),
     "too few": (matmul.but(vjp=lambda gy, x, w: gy @ w.T), (X, W), "1 gradient for 2 arguments"),
     "None": (matmul.but(vjp=lambda gy, x, w: (gy @ w.T, None)), (X, W), "None for w"),
     "a list of lists": (tanh.but(vjp=lambda gy, x: gy.tolist()), (X,), "3 gradients for 1 argument"),
     "a string": (tanh.but(vjp=lambda gy, x: "gradient"), (X,), "returned str for x"),
+    "a generator": (tanh.but(vjp=yields), (X,), "returned generator for x"),
+    "a ragged list": (tanh.but(vjp=lambda gy, x: [[[1.0], [2.0, 3.0]]]), (X,), "returned list for x"),
+    "only None": (tanh.but(vjp=lambda gy, x: None), (X,), "None for x"),
+    "a 0-d array": (
+        Op(lambda x: np.tanh(x), lambda gy, x: np.asarray(gy.sum())),
+        (X[0].copy(),),
+        "has shape (), but x has shape (4,)",
+    ),
+    "a masked array": (
+        tanh.but(vjp=lambda gy, x: np.ma.masked_array(gy * (1 - np.tanh(x) ** 2), mask=x > 0)),
+        (X,),
+        "returned MaskedArray for x",
+    ),
+    "a matrix": (tanh.but(forward=lambda x: np.tanh(x).view(np.matrix)), (X,), "forward returned matrix"),
     "forward gives None": (tanh.but(forward=lambda x: None), (X,), "forward returned NoneType"),
     "forward gives nothing": (tanh.but(forward=lambda x: ()), (X,), "empty tuple"),
     "alias of gy": (Op(lambda x: x + 1, lambda gy, x: gy), (X,), "shares memory with gy"),
@@ -54,8 +94,18 @@ WRONG = {
         "not deterministic",
     ),
     "exception in the vjp": (tanh.but(vjp=raises), (X,), "vjp raised ZeroDivisionError: inside the vjp"),
+    "exit in the vjp": (tanh.but(vjp=leaves), (X,), "vjp raised SystemExit: 3"),
+    "exception for float32 alone": (tanh.but(forward=takes_no_float32), (X.astype("f4"),), "no float32 here"),
     "exception in the forward": (tanh.but(forward=raises), (X,), "forward raised ZeroDivisionError"),
     "changes x": (tanh.but(vjp=changes_its_argument), (X,), "x was changed in place"),
+    "changes x in the forward": (tanh.but(forward=changes_its_argument_forward), (X,), "x was changed in place"),
+    "resizes x": (tanh.but(vjp=resizes_its_argument), (X,), "from float64[3, 4] to float64[12]"),
+    "gives x back": (Op(lambda x: x * x / 2, lambda gy, x: x), (X,), "shares memory with x"),
+    "non-deterministic forward": (
+        tanh.but(forward=lambda x: np.tanh(x) * (1 + 1e-12 * next(counter))),
+        (X,),
+        "the forward is not deterministic",
+    ),
     "reuses a buffer": (tanh.but(vjp=reuses_its_buffer), (X,), "overwritten by a later call"),
     "uninitialised memory": (tanh.but(vjp=reads_uninitialised_memory), (X,), ""),
     "wrong shape": (tanh.but(vjp=lambda gy, x: (gy * (1 - np.tanh(x) ** 2)).T), (X,), "has shape (4, 3)"),
@@ -109,6 +159,9 @@ UNDECIDED = {
     "no arguments": (tanh, (), "no floating-point argument"),
     "None": (tanh, (None,), "no floating-point argument"),
     "complex": (tanh, (X * 1j,), "no floating-point argument"),
+    "rows of different lengths": (tanh, ([[1.0], [2.0, 3.0]],), "no floating-point argument"),
+    "masked": (tanh, (np.ma.masked_array(X, mask=X > 0),), "x is a MaskedArray"),
+    "empty arguments": (matmul, (np.zeros((3, 0)), np.zeros((0, 2))), "every argument is empty"),
     "NaN in the primal": (tanh, (np.where(X > 1, np.nan, X),), "is nan"),
     "infinity in the primal": (tanh, (np.full((2, 2), np.inf),), "is inf"),
     "NaN out": (Op(np.sqrt, lambda gy, x: gy / 2 / np.sqrt(x), name="sqrt"), (X,), "forward gives nan"),
@@ -155,6 +208,24 @@ def test_second_order_without_a_derivative_is_inconclusive() -> None:
     report = check_double(tanh, X)
     assert report.verdict is Verdict.INCONCLUSIVE
     assert "pass an Op as `vjp`" in report.reason
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize <= 8, reason="long double is float64 here")
+def test_what_is_wider_than_float64_is_inconclusive() -> None:
+    report = check(tanh, X.astype(np.longdouble))
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert "nothing wider than float64" in report.reason
+
+
+def test_arguments_of_the_other_byte_order_are_taken_by_value() -> None:
+    assert check(tanh, X.astype(X.dtype.newbyteorder()))
+
+
+def test_what_an_operator_did_to_its_argument_is_undone() -> None:
+    x = X.copy()
+    for op in (tanh.but(vjp=resizes_its_argument), tanh.but(forward=changes_its_argument_forward)):
+        assert not check(op, x)
+        np.testing.assert_array_equal(x, X)
 
 
 def test_mistakes_in_the_call_raise() -> None:

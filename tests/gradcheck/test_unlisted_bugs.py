@@ -268,7 +268,7 @@ WRONG: dict[str, tuple[str, Vjp]] = {
         unless(lambda gy: gy.flags.f_contiguous and not gy.flags.c_contiguous, sin_vjp),
     ),
     "a read-only cotangent": ("sin, second order", unless(lambda gy: not gy.flags.writeable, sin_vjp)),
-    "a cotangent that does not start on 64 bytes": (
+    "a cotangent that does not start on 16 bytes": (
         "sin, second order",
         unless(lambda gy: gy.ctypes.data % 16 != 0, sin_vjp),
     ),
