@@ -50,7 +50,9 @@ def run(family: str, name: str, elements: int, array: Any, *arguments: Any) -> A
 def place(array: Any) -> str:
     """Say where an array is, for messages."""
     if is_gpu_array(array):
-        return f"a GPU array on cuda:{array.device.id}" if hasattr(array, "device") else "a GPU array"
+        # the emulator's arrays have no device, or NumPy's, which is the word "cpu"
+        index = getattr(getattr(array, "device", None), "id", None)
+        return "a GPU array" if index is None else f"a GPU array on cuda:{index}"
     return (
         "a NumPy array on the CPU"
         if isinstance(array, np.ndarray)

@@ -5,8 +5,15 @@
 //            +----------+    |  x, transposed   |   lanes of a warp copy neighbouring pixels of a channel,
 //   rows m   |    gy    |    +------------------+   so both are read along memory
 //
+// Compiled for compute capability 10 at a limit for two blocks of the largest tile, its addresses spill.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000 && __CUDA_ARCH__ < 1200 && BM * BN > 64 * 128
+#define CORRELATE_RESIDENT 1
+#else
+#define CORRELATE_RESIDENT RESIDENT
+#endif
+
 // grid.x: row tiles, then column tiles, splits and groups.
-extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) correlate(
+extern "C" __global__ void __launch_bounds__(THREADS, CORRELATE_RESIDENT) correlate(
     const T* x, const T* gy, T* gw, T* parts, int images, int groups, int channels, int height, int width, int rows,
     int q_height, int q_width, int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w,
     int dilation_h, int dilation_w, int splits) {

@@ -41,19 +41,16 @@
 // The taps of one axis: tap i is kernel element first + i * every, and looks at q * step + start + i * skip.
 struct Axis {
     int first, every, count, start, skip, step;
-
-    __device__ __forceinline__ Axis(
-        bool transposed, int kernel, int stride, int padding, int dilation, int each, int phase)
-        : first(0), every(1), count(kernel), start(-padding), skip(dilation), step(stride) {
-        if (!transposed) return;
-        while (first < kernel && (phase + padding - first * dilation) % stride != 0) first++;
-        every = each;
-        count = (kernel - first + every - 1) / every;
-        start = (phase + padding - first * dilation) / stride;
-        skip = -(dilation * every / stride);
-        step = 1;
-    }
 };
+
+__device__ __forceinline__ Axis axis(
+    bool transposed, int kernel, int stride, int padding, int dilation, int every, int phase) {
+    if (!transposed) return {0, 1, kernel, -padding, dilation, stride};
+    int first = 0;
+    while (first < kernel && (phase + padding - first * dilation) % stride != 0) first++;
+    const int start = (phase + padding - first * dilation) / stride;
+    return {first, every, (kernel - first + every - 1) / every, start, -(dilation * every / stride), 1};
+}
 
 __device__ __forceinline__ bool inside(int i, int size) { return (unsigned)i < (unsigned)size; }
 
@@ -80,8 +77,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) convolve(
     left /= splits;
     const int phases = transposed ? stride_h * stride_w : 1, phase = left % phases, group = left / phases;
     const int phase_h = phase / stride_w, phase_w = phase % stride_w;
-    const Axis v(transposed, kernel_h, stride_h, padding_h, dilation_h, every_h, phase_h);
-    const Axis h(transposed, kernel_w, stride_w, padding_w, dilation_w, every_w, phase_w);
+    __shared__ Axis axes[2];
+    if (thread == 0) {
+        axes[0] = axis(transposed, kernel_h, stride_h, padding_h, dilation_h, every_h, phase_h);
+        axes[1] = axis(transposed, kernel_w, stride_w, padding_w, dilation_w, every_w, phase_w);
+    }
+    __syncthreads();
+#if GATHER == FLAT
+    const Axis v = axes[0], h = axes[1];  // needed at every slab
+#else
+    const Axis &v = axes[0], &h = axes[1];  // needed once a tap: carried in registers through all slabs they would spill
+#endif
 
     // Which slabs of the sum. Channels follow each other, and all of them take turns before the next tap.
     const int taps = v.count * h.count;

@@ -5,6 +5,7 @@
 #define ROWS 4
 #endif
 const int PIXELS = 2, CHANNELS = 8;
+const int UNROLL = T_BITS == 32 ? 4 : 2;  // numbers under way at once; four doubles would spill registers
 
 // grid.x: pixels, then row tiles, phases and groups.
 extern "C" __global__ void __launch_bounds__(256, 2) convolve_thin(
@@ -22,8 +23,13 @@ extern "C" __global__ void __launch_bounds__(256, 2) convolve_thin(
     left /= row_tiles;
     const int phases = transposed ? stride_h * stride_w : 1, phase = left % phases, group = left / phases;
     const int phase_h = phase / stride_w, phase_w = phase % stride_w;
-    const Axis v(transposed, kernel_h, stride_h, padding_h, dilation_h, every_h, phase_h);
-    const Axis h(transposed, kernel_w, stride_w, padding_w, dilation_w, every_w, phase_w);
+    __shared__ Axis axes[2];
+    if (threadIdx.x == 0) {
+        axes[0] = axis(transposed, kernel_h, stride_h, padding_h, dilation_h, every_h, phase_h);
+        axes[1] = axis(transposed, kernel_w, stride_w, padding_w, dilation_w, every_w, phase_w);
+    }
+    __syncthreads();
+    const Axis &v = axes[0], &h = axes[1];
     const T* weights = packed + (long long)group * kernel_h * kernel_w * padded_channels * padded_rows + top;
 
     const T* pixel[PIXELS];
@@ -57,7 +63,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) convolve_thin(
                     there[j] = valid[j] && inside(r, height) && inside(s, width);
                     from[j] = pixel[j] + c * plane + (long long)r * width + s;
                 }
-#pragma unroll 4
+#pragma unroll UNROLL
                 for (int k = c; k < end; k++, w += padded_rows) {
                     T own[ROWS];
 #pragma unroll
