@@ -95,8 +95,9 @@ def test_two_sets_of_real_faces_are_near_the_floor(real_judge: Judge) -> None:
     ]
     floor = real_judge.floor()["fid"]
     assert all(0.8 * floor < fid < 1.25 * floor for fid in fids), (fids, floor)
-    worst = damaged("modes", 3000, 32)[1]
-    assert real_judge.quick(worst)["fid"] > 1.5 * floor
+    _, faintest, *_, worst = damaged("modes", 3000, 32)
+    assert real_judge.quick(faintest)["fid"] > 1.25 * floor  # outside of where real sets lie
+    assert real_judge.quick(worst)["fid"] > 4 * floor
 
 
 @pytest.mark.slow
