@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept between runs: the CPU's by ``jit.py``, the GPU's by ``launch.py``."""
+"""Where what can be made again is kept between runs: compiled kernels, drawn data sets, trained evaluators."""
 
 from __future__ import annotations
 

@@ -53,33 +53,34 @@ class Tiling(NamedTuple):
     step: int
     span: int
     output_entry: int  # in the table of sums, which begins with those of pixels: the sums of products, or gradients
-    weight_entry: int  # the sums of weights; or of products, one for each kernel element
     rows: int
     columns: int
     first_row: int  # of the source, that tile 0 sees; may be negative
     first_column: int
     crop_top: int  # outputs of tile 0 that lie before the first of y
     crop_left: int
-    band_rows: int
-    bands: int
-    block_rows: int
-    block_columns: int
     line: int  # pixels in a staged row
-    channel_block: int  # source channels whose products are summed at once
-    channel_blocks: int
-    chunk: int  # output channels for which B is made at once; in a weight gradient, channels of x in a task
-    padded_rows: int  # of A
     stage_at: int  # in a worker's memory: the source
-    gradients_at: int  # the gradient, with ``pitch`` numbers for a pixel
-    panels_at: int  # A, where it is made block by block
-    columns_at: int  # B
-    products_at: int
-    results_at: int  # outputs, or kernel elements
-    square_at: int  # a square of as many registers as a register has lanes
-    pitch: int  # of B and of the products
-    product_pitch: int
-    memory: int
-    tasks: int
+    # All above follows from the algorithm and the shapes; what follows is chosen. A place that is not used is 0.
+    weight_entry: int = 0  # in the table: the sums of weights; or of products, one for each kernel element
+    band_rows: int = 0
+    bands: int = 0
+    block_rows: int = 0
+    block_columns: int = 0
+    channel_block: int = 0  # source channels whose products are summed at once
+    channel_blocks: int = 0
+    chunk: int = 0  # output channels for which B is made at once; in a weight gradient, channels of x in a task
+    padded_rows: int = 0  # of A
+    gradients_at: int = 0  # the gradient, with ``pitch`` numbers for a pixel
+    panels_at: int = 0  # A, where it is made block by block
+    columns_at: int = 0  # B
+    products_at: int = 0
+    results_at: int = 0  # outputs, or kernel elements
+    square_at: int = 0  # a square of as many registers as a register has lanes
+    pitch: int = 0  # of B and of the products
+    product_pitch: int = 0
+    memory: int = 0
+    tasks: int = 0
 
 
 # A function is compiled again for a literal argument, but not for these.

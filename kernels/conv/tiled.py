@@ -48,6 +48,37 @@ def _parts(count: int, most: int) -> int:
     return -(-count // -(-count // max(1, most)))
 
 
+def _outline(placed: Placed, x: np.ndarray, y: np.ndarray, kernel: Pair) -> tile_products.Tiling:
+    """Return the sizes that follow from the algorithm and the shapes; the others are still 0."""
+    algorithm = placed.algorithm
+    products, kinds = len(algorithm.source), len(algorithm.source[0])
+    rows, columns = (-(-(count + crop) // algorithm.side) for count, crop in zip(y.shape[2:], placed.crop, strict=True))
+    return tile_products.Tiling(
+        images=x.shape[0],
+        channels=x.shape[1],
+        height=x.shape[2],
+        width=x.shape[3],
+        out_channels=y.shape[1],
+        out_height=y.shape[2],
+        out_width=y.shape[3],
+        products=products,
+        kinds=kinds,
+        elements=kernel[0] * kernel[1],
+        side=algorithm.side,
+        step=algorithm.step,
+        span=algorithm.span,
+        output_entry=products * kinds,
+        rows=rows,
+        columns=columns,
+        first_row=placed.first[0],
+        first_column=placed.first[1],
+        crop_top=placed.crop[0],
+        crop_left=placed.crop[1],
+        line=(columns - 1) * algorithm.step + algorithm.span,
+        stage_at=0,
+    )
+
+
 def convolve(
     placed: Placed, x: np.ndarray, w: np.ndarray, strides: Pair, kernel: Pair, bias: np.ndarray, y: np.ndarray
 ) -> bool:
@@ -56,16 +87,14 @@ def convolve(
     ``strides`` are those of w by output channel and by channel of x; its ``kernel`` is contiguous.
     """
     algorithm = placed.algorithm
-    products, kinds = len(algorithm.source), len(algorithm.source[0])
-    side, step, span = algorithm.side, algorithm.step, algorithm.span
-    images, channels, height, width = x.shape
-    out_channels, out_height, out_width = y.shape[1:]
+    outline = _outline(placed, x, y, kernel)
+    products, kinds, side, step, span = outline.products, outline.kinds, outline.side, outline.step, outline.span
+    channels, out_channels = outline.channels, outline.out_channels
+    rows, columns, line = outline.rows, outline.columns, outline.line
     workers = numba.get_num_threads()
     lane, size = lanes(x.itemsize), x.itemsize
     stripe = 2 * lane
-    rows, columns = -(-(out_height + placed.crop[0]) // side), -(-(out_width + placed.crop[1]) // side)
-    line = (columns - 1) * step + span
-    groups = -(-images // lane)
+    groups = -(-outline.images // lane)
 
     pixel_row = channels * line * lane * size
     band_rows = max(1, (_STAGE_BYTES // pixel_row - span) // step + 1)
@@ -97,40 +126,16 @@ def convolve(
             for terms in of_kinds
         ]
     )
-    tiling = tile_products.Tiling(
-        images=images,
-        channels=channels,
-        height=height,
-        width=width,
-        out_channels=out_channels,
-        out_height=out_height,
-        out_width=out_width,
-        products=products,
-        kinds=kinds,
-        elements=kernel[0] * kernel[1],
-        side=side,
-        step=step,
-        span=span,
-        output_entry=products * kinds,
+    tiling = outline._replace(
         weight_entry=products * kinds + side * side,
-        rows=rows,
-        columns=columns,
-        first_row=placed.first[0],
-        first_column=placed.first[1],
-        crop_top=placed.crop[0],
-        crop_left=placed.crop[1],
         band_rows=band_rows,
         bands=bands,
         block_rows=block_rows,
         block_columns=block_columns,
-        line=line,
         channel_block=channel_block,
         channel_blocks=-(-channels // channel_block),
         chunk=chunk,
         padded_rows=padded_rows,
-        stage_at=0,
-        gradients_at=0,
-        panels_at=0,
         columns_at=columns_at,
         products_at=products_at,
         results_at=results_at,
@@ -160,15 +165,12 @@ def correlate(placed: Placed, x: np.ndarray, y: np.ndarray, gw: np.ndarray, stri
     ``strides`` are those of gw by channel of y and by channel of x; its ``kernel`` is contiguous.
     """
     algorithm = placed.algorithm
-    products, kinds, elements = len(algorithm.source), len(algorithm.source[0]), kernel[0] * kernel[1]
-    side, step, span = algorithm.side, algorithm.step, algorithm.span
-    images, channels, height, width = x.shape
-    out_channels, out_height, out_width = y.shape[1:]
+    outline = _outline(placed, x, y, kernel)
+    products, kinds, side, step, span = outline.products, outline.kinds, outline.side, outline.step, outline.span
+    channels, rows, columns, line = outline.channels, outline.rows, outline.columns, outline.line
     workers = numba.get_num_threads()
     lane = lanes(x.itemsize)
-    rows, columns = -(-(out_height + placed.crop[0]) // side), -(-(out_width + placed.crop[1]) // side)
-    line = (columns - 1) * step + span
-    pitch = up(out_channels, 2 * lane) + 16
+    pitch = up(outline.out_channels, 2 * lane) + 16
 
     chunk = _parts(channels, MAX_DEPTH // kinds)
     chunk = -(-channels // up(-(-channels // chunk), min(workers, channels)))
@@ -193,47 +195,24 @@ def correlate(placed: Placed, x: np.ndarray, y: np.ndarray, gw: np.ndarray, stri
     for at, of_output in enumerate(algorithm.outputs):
         for p, value in of_output.items():
             of_products[p].append(((at // side * columns * side + at % side) * pitch, value))
-    tiling = tile_products.Tiling(
-        images=images,
-        channels=channels,
-        height=height,
-        width=width,
-        out_channels=out_channels,
-        out_height=out_height,
-        out_width=out_width,
-        products=products,
-        kinds=kinds,
-        elements=elements,
-        side=side,
-        step=step,
-        span=span,
-        output_entry=products * kinds,
+    tiling = outline._replace(
         weight_entry=products * kinds + products,
-        rows=rows,
-        columns=columns,
-        first_row=placed.first[0],
-        first_column=placed.first[1],
-        crop_top=placed.crop[0],
-        crop_left=placed.crop[1],
         band_rows=band_rows,
         bands=-(-rows // band_rows),
         block_rows=block_rows,
         block_columns=block_columns,
-        line=line,
         channel_block=chunk,
         channel_blocks=-(-channels // chunk),
         chunk=chunk,
         padded_rows=up(chunk * kinds, ROW_STEP),
-        stage_at=0,
         gradients_at=gradients_at,
         panels_at=panels_at,
         columns_at=columns_at,
         products_at=products_at,
         results_at=results_at,
-        square_at=0,
         pitch=pitch,
         product_pitch=product_pitch,
-        memory=up(results_at + elements * pitch, 16),
+        memory=up(results_at + outline.elements * pitch, 16),
         tasks=-(-channels // chunk),
     )
     sums = _pixel_sums(algorithm, line * lane, lane) + of_products + list(of_elements.values())

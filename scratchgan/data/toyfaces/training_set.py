@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scratchgan.data.dataset import ArrayDataset, DataError
 from scratchgan.data.toyfaces.factors import TABLE, sample_factors, take
 from scratchgan.data.toyfaces.renderer import RENDERER_VERSION, check_size, render
+from scratchgan.kernels.cache import cache_root
 
 _CHUNK: Final = 256
 _BAR_AFTER_SECONDS: Final = 1.0
@@ -66,10 +67,7 @@ def dataset(n: int = 10_000, size: int = 32, seed: int = 0, split: str = "train"
 
 def cache_folder() -> Path:
     """Return the folder in which drawn data sets are kept; it need not exist."""
-    root = os.environ.get("SCRATCHGAN_CACHE_DIR") or Path(
-        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "scratchgan"
-    )
-    return Path(root) / "toyfaces"
+    return cache_root() / "toyfaces"
 
 
 def _digest(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -9,11 +9,11 @@ asked for (an older renderer, another network), is never used: it is trained aga
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from ...kernels.cache import cache_root
 from ...train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from ..checks import EvaluatorError
 from .evaluator import Evaluator, OnProgress
@@ -25,10 +25,7 @@ _log_notice = logging.getLogger("scratchgan").warning
 
 def cache_folder() -> Path:
     """Return the folder in which evaluators are kept; it need not exist."""
-    root = os.environ.get("SCRATCHGAN_CACHE_DIR") or Path(
-        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "scratchgan"
-    )
-    return Path(root) / "evaluators"
+    return cache_root() / "evaluators"
 
 
 def evaluator_path(evaluator: Evaluator, folder: Path | None = None) -> Path:
