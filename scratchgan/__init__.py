@@ -8,8 +8,9 @@ if not (_Path(__file__).parent / "kernels").is_dir():
     __path__.append(str(_Path(__file__).parent.parent))
 
 from . import kernels, ops
-from .autograd import AutogradError, Function, backward, enable_grad, grad, is_grad_enabled, no_grad
+from .autograd import AutogradError, Function, backward, grad
 from .device import DeviceError
+from .recording import enable_grad, is_grad_enabled, no_grad
 from .tensor import Tensor, as_tensor
 
 __version__ = "0.1.0"

@@ -24,27 +24,24 @@ Three rules keep this small:
 from __future__ import annotations
 
 import itertools
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from types import CodeType
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from .device import Array
 from .guard import fingerprint, frozen
+from .place import Place, describe, users_place
+from .recording import is_grad_enabled, recording
 from .tensor import Tensor, as_tensor
 
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
 _clock = itertools.count()
-_PACKAGE = os.path.dirname(__file__) + os.sep
 
 # Where a gradient flows to: a Node and which of its outputs, or a leaf Tensor and 0.
 Edge: TypeAlias = "tuple[Node | Tensor, int]"
 
-# What a Node has of an input or an output: the array if backward reads it, else its shape and dtype.
-Kept: TypeAlias = "Array | tuple[tuple[int, ...], Any]"
+# What a Node has of an output: the array if backward reads it, else its shape and dtype.
+Kind: TypeAlias = "tuple[tuple[int, ...], Any]"
+Kept: TypeAlias = "Array | Kind"
 
 
 class AutogradError(RuntimeError):
@@ -94,7 +91,7 @@ class Function:
                 tracked = True
         result = self.forward(*arrays)
         if tracked:
-            tracked = _recording.get()
+            tracked = is_grad_enabled()
         if type(result) is tuple:
             outputs = tuple([frozen(y, arrays) for y in result])
             node = Node(self, tensors, outputs, several=True) if tracked else None
@@ -103,68 +100,50 @@ class Function:
         return Tensor._made_by(Node(self, tensors, (y,)) if tracked else None, 0, y)
 
 
-def _kind(kept: Kept) -> tuple[tuple[int, ...], Any]:
+def _kind(kept: Kept) -> Kind:
     """Return shape and dtype."""
     return kept if isinstance(kept, tuple) else (kept.shape, kept.dtype)
 
 
-class _Files(dict[str, bool]):
-    """Whether a source file is this package's; looked up for every Node."""
-
-    def __missing__(self, file: str) -> bool:
-        self[file] = file.startswith(_PACKAGE)
-        return self[file]
-
-
-_is_ours = _Files()
+def _edge(tensor: Tensor) -> Edge | None:
+    """Return where the gradient of ``tensor`` flows to: None for a constant."""
+    if tensor._node is not None:
+        return tensor._node, tensor._index
+    return (tensor, 0) if tensor.requires_grad else None
 
 
 class Node:
-    """One recorded application of a Function."""
+    """One recorded application of a Function.
+
+    ``edges``: where each input came from, None for a constant. ``inputs``: the arrays that backward reads, None for
+    the others. ``order``: a number that grows with time.
+    """
 
     __slots__ = (
-        "__weakref__",
-        "code",
-        "edges",
-        "fingerprints",
-        "function",
-        "hooks",
-        "inputs",
-        "instruction",
-        "order",
-        "outputs",
-        "several",
+        "__weakref__", "edges", "fingerprints", "function", "hooks", "inputs", "order", "outputs", "place", "several"
     )  # fmt: skip
 
     def __init__(self, function: Function, tensors: list[Tensor], outputs: tuple[Array, ...], several: bool = False):
         self.function = function
         self.order = next(_clock)
+        self.place: Place = users_place(3)
         self.several = several
         self.hooks: list[tuple[int, Callable[[Tensor], Tensor | None]]] | None = None
-        self.fingerprints: dict[int, int | bytes] | None = None  # of the kept inputs that someone may still write to
-        edges: list[Edge | None] = []
-        inputs: list[Kept] = []
+        self.fingerprints: dict[int, int | bytes] | None = None  # of the inputs that someone may still write to
+        self.edges: list[Edge | None] = []
+        self.inputs: list[Array | None] | None = []  # None once they were freed
         keep = function.saves_inputs
         for i, t in enumerate(tensors):
-            array, source = t.data, t._node
-            edges.append((source, t._index) if source is not None else (t, 0) if t.requires_grad else None)
+            node = t._node
+            self.edges.append((node, t._index) if node is not None else (t, 0) if t.requires_grad else None)
             if keep is True or (keep and keep[i]):
-                inputs.append(array)
-                mark = fingerprint(array)
+                self.inputs.append(t.data)
+                mark = fingerprint(t.data)
                 if mark is not None:
                     self.fingerprints = {**(self.fingerprints or {}), i: mark}
             else:
-                inputs.append((array.shape, array.dtype))
-        self.edges = edges  # where each input came from; None for a constant
-        self.inputs: list[Kept] | None = inputs  # None once they were freed
-        self.outputs: tuple[Kept, ...] = (
-            outputs if function.saves_output else tuple([(y.shape, y.dtype) for y in outputs])
-        )
-        frame = sys._getframe(2)
-        while _is_ours[frame.f_code.co_filename] and frame.f_back is not None:
-            frame = frame.f_back
-        self.code: CodeType = frame.f_code
-        self.instruction: int = frame.f_lasti
+                self.inputs.append(None)
+        self.outputs: tuple[Kept, ...] = outputs if function.saves_output else tuple(map(_kind, outputs))
 
     def __repr__(self) -> str:
         return f"<{self.name} at {self.where}>"
@@ -177,17 +156,12 @@ class Node:
     @property
     def where(self) -> str:
         """``file:line`` of the user's program that made this Node."""
-        line = next(itertools.islice(self.code.co_positions(), self.instruction // 2, None))[0]
-        return f"{self.code.co_filename}:{line}"
+        return describe(self.place)
 
     def free(self) -> None:
         """Forget the saved arrays; the shapes of the outputs, and the way to older Nodes, stay."""
         self.inputs = None
         self.outputs = tuple(map(_kind, self.outputs))
-
-    def zeros(self, index: int, like: Tensor) -> Tensor:
-        """A zero gradient for output ``index``, on the device of ``like``, where only other outputs were used."""
-        return Tensor(like.namespace.zeros(*_kind(self.outputs[index])))
 
     def saved(self, live: bool) -> tuple[Any, list[Tensor | None]]:
         """Return the saved output(s) and inputs as Tensors: part of the graph if ``live``, else constants."""
@@ -196,68 +170,71 @@ class Node:
                 f"{self.name}, applied at {self.where}: its part of the graph was freed by an earlier gradient with "
                 "retain_graph=False; leave that out to use the graph again"
             )
-        xs: list[Tensor | None] = []
-        for i, array in enumerate(self.inputs):
-            if isinstance(array, tuple):
-                xs.append(None)
-                continue
-            edge = self.edges[i]
-            if self.fingerprints is not None and self.fingerprints.get(i) != fingerprint(array):
+        for i, mark in (self.fingerprints or {}).items():
+            x: Any = self.inputs[i]
+            if fingerprint(x) != mark:
                 raise AutogradError(
-                    f"{self.name}, applied at {self.where}, saved its input {i} {array.shape} for the gradient, and "
+                    f"{self.name}, applied at {self.where}, saved its input {i} {x.shape} for the gradient, and "
                     "the array was changed in place since: compute the gradient before that, or change a copy"
                 )
-            if not live or edge is None:
-                xs.append(Tensor._made_by(None, 0, array))
-            elif isinstance(edge[0], Node):
-                xs.append(Tensor._made_by(edge[0], edge[1], array))
-            elif edge[0].data is array:
-                xs.append(edge[0])
-            else:
-                raise AutogradError(
-                    f"{self.name}, applied at {self.where}: the leaf that is its input {i} was given new data since, "
-                    "so the gradient cannot be part of a new graph; compute it before the update"
-                )
-        ys: list[Tensor | None] = [None] * len(self.outputs)
-        if self.function.saves_output:
-            ys = [Tensor._made_by(self if live else None, i, y) for i, y in enumerate(self.outputs)]
-        return (tuple(ys) if self.several else ys[0]), xs
-
-    def backward(self, needs: tuple[bool, ...], gys: list[Tensor | None], live: bool) -> Sequence[Tensor | None]:
-        """Run the Function's ``backward`` and check what it returns."""
-        y, xs = self.saved(live)
-        gy: Any = gys[0]
+        if live:
+            xs = [x if x is None else self._recalled(i, x) for i, x in enumerate(self.inputs)]
+        else:
+            xs = [x if x is None else Tensor._made_by(None, 0, x) for x in self.inputs]
+        maker = self if live else None
+        if not self.function.saves_output:
+            return ((None,) * len(self.outputs) if self.several else None), xs
         if self.several:
-            like = next(g for g in gys if g is not None)
-            gy = tuple([self.zeros(i, like) if g is None else g for i, g in enumerate(gys)])
+            return tuple([Tensor._made_by(maker, i, y) for i, y in enumerate(self.outputs)]), xs
+        return Tensor._made_by(maker, 0, self.outputs[0]), xs
+
+    def _recalled(self, i: int, x: Array) -> Tensor:
+        """Return input ``i`` as a part of the graph, as it was when the Function was applied."""
+        edge = self.edges[i]
+        if edge is None:
+            return Tensor._made_by(None, 0, x)
+        if isinstance(edge[0], Node):
+            return Tensor._made_by(edge[0], edge[1], x)
+        if edge[0].data is not x:
+            raise AutogradError(
+                f"{self.name}, applied at {self.where}: the leaf that is its input {i} was given new data since, "
+                "so the gradient cannot be part of a new graph; compute it before the update"
+            )
+        return edge[0]
+
+    def backward(self, needs: tuple[bool, ...], gys: list[Any], live: bool) -> list[tuple[Edge, Tensor]]:
+        """Run the Function's ``backward``, check what it returns, and say where each gradient flows to."""
+        y, xs = self.saved(live)
+        if self.several:  # those outputs that nothing used have a gradient of zero
+            like = next(g for g in gys if g is not None).namespace
+            pairs = zip(gys, self.outputs, strict=True)
+            gys = [tuple([Tensor(like.zeros(*_kind(kept))) if g is None else g for g, kept in pairs])]
         try:
-            result = self.function.backward(needs, gy, y, *xs)
+            gxs = self.function.backward(needs, gys[0], y, *xs)
         except Exception as error:
             error.add_note(f"in the gradient of {self.name}, applied at {self.where}")
             raise
-        gxs = result if type(result) is tuple else (result,)
+        if type(gxs) is not tuple:
+            gxs = (gxs,)
         if len(gxs) != len(xs):
             raise AutogradError(
                 f"{self.name}.backward returned {len(gxs)} gradients for {len(xs)} inputs (applied at {self.where})"
             )
-        for i, gx in enumerate(gxs):
-            if gx is None or not needs[i]:
+        flows = []
+        for i, (edge, need, gx) in enumerate(zip(self.edges, needs, gxs, strict=True)):
+            if not need or gx is None:
                 continue
-            assert self.inputs is not None
-            kind = _kind(self.inputs[i])
-            if not isinstance(gx, Tensor) or _kind(gx.data) != kind:
+            assert edge is not None
+            source, index = edge
+            kind = _kind(source.outputs[index] if isinstance(source, Node) else source.data)
+            if not isinstance(gx, Tensor) or (gx.data.shape, gx.data.dtype) != kind:
                 got = f"{gx.dtype} {gx.shape}" if isinstance(gx, Tensor) else f"a {type(gx).__name__}"
                 raise AutogradError(
                     f"{self.name}.backward must return a Tensor {kind[1]} {kind[0]} for input {i}, "
                     f"got {got} (applied at {self.where})"
                 )
-        return gxs
-
-
-def _edge(tensor: Tensor) -> Edge | None:
-    if tensor._node is not None:
-        return tensor._node, tensor._index
-    return (tensor, 0) if tensor.requires_grad else None
+            flows.append((edge, gx))
+        return flows
 
 
 def grad(
@@ -365,93 +342,58 @@ def _sweep(
     retain_graph: bool = True,
 ) -> list[Tensor | None]:
     """Walk the graph once, newest Node first, and return the gradient that reached each target."""
-    wanted = {(id(edge[0]), edge[1]) for edge in map(_edge, targets) if edge is not None}
+    edges = [_edge(t) for t in targets]
+    result: dict[Edge, Tensor | None] = {edge: None for edge in edges if edge is not None}
 
     # Oldest first: a Node is useful if a target lies behind it. The rest of the graph is not visited.
-    asked = {vertex for vertex, _ in wanted}
+    asked = {vertex for vertex, _ in result}
     useful = set(asked)
     visits: list[tuple[Node, tuple[bool, ...]]] = []  # and which of its inputs need a gradient
     for node in _ancestors(outputs):
-        needs = tuple([edge is not None and id(edge[0]) in useful for edge in node.edges])
+        needs = tuple([edge is not None and edge[0] in useful for edge in node.edges])
         if True in needs:
-            useful.add(id(node))
-        if id(node) in useful:
+            useful.add(node)
+        if node in useful:
             visits.append((node, needs))
 
-    arrived: dict[tuple[int, int], Tensor] = {}  # the sum, so far, of what flows into each output or leaf
-    result: dict[tuple[int, int], Tensor | None] = dict.fromkeys(wanted)
-
-    def send(edge: Edge | None, g: Tensor) -> None:
-        assert edge is not None
-        key = (id(edge[0]), edge[1])
-        before = arrived.get(key)
-        if before is None:
-            arrived[key] = g
-        elif create_graph:
-            arrived[key] = before + g
-        else:  # the same sum, without the ceremony of an operator
-            arrived[key] = Tensor._made_by(None, 0, frozen(before.data + g.data, ()))
-
+    arrived: dict[Edge, Tensor] = {}  # the sum, so far, of what flows into each output or leaf
+    add = operator.add if create_graph else _sum
     with recording(create_graph):
         for y, gy in zip(outputs, cotangents, strict=True):
-            send(_edge(y), gy)
+            edge: Any = _edge(y)
+            arrived[edge] = add(arrived[edge], gy) if edge in arrived else gy
         while visits:
             node, needs = visits.pop()
             if node.several:
-                gys = [arrived.pop((id(node), i), None) for i in range(len(node.outputs))]
-                if all([g is None for g in gys]):
-                    continue
+                gys = [arrived.pop((node, i), None) for i in range(len(node.outputs))]
             else:
-                gys = [arrived.pop((id(node), 0), None)]
-                if gys[0] is None:
-                    continue
+                gys = [arrived.pop((node, 0), None)]
+            if all([g is None for g in gys]):
+                continue
             if node.hooks is not None:
                 for i, hook in node.hooks:
                     gys[i] = _hooked(hook, gys[i])
-            if id(node) in asked:
-                for i, g in enumerate(gys):
-                    if (id(node), i) in wanted:
-                        result[id(node), i] = g
+            if node in asked:
+                result.update({(node, i): g for i, g in enumerate(gys) if (node, i) in result})
             if True in needs:
-                for edge, need, gx in zip(node.edges, needs, node.backward(needs, gys, create_graph), strict=True):
-                    if need and gx is not None:
-                        send(edge, gx)
+                for edge, gx in node.backward(needs, gys, create_graph):
+                    arrived[edge] = add(arrived[edge], gx) if edge in arrived else gx
                 if not retain_graph:
                     node.free()
-        for target in targets:  # what is left in `arrived` has reached its leaf
-            if target._node is None and (id(target), 0) in arrived:
-                g = arrived.pop((id(target), 0))
-                for leaf_hook in target._hooks or ():
+        for leaf, edge in zip(targets, edges, strict=True):  # what is left in `arrived` has reached its leaf
+            if leaf._node is None and edge in arrived:
+                g = arrived.pop(edge)
+                for leaf_hook in leaf._hooks or ():
                     g = _hooked(leaf_hook, g)
-                result[id(target), 0] = g
-    return [result[id(edge[0]), edge[1]] if edge else None for edge in map(_edge, targets)]
+                result[edge] = g
+    return [None if edge is None else result[edge] for edge in edges]
+
+
+def _sum(a: Tensor, b: Tensor) -> Tensor:
+    """Return a + b of two gradients, where nothing is recorded: without the ceremony of an operator."""
+    return Tensor._made_by(None, 0, frozen(a.data + b.data, ()))
 
 
 def _hooked(hook: Callable[[Tensor], Tensor | None], g: Tensor | None) -> Any:
     replacement = None if g is None else hook(g)
     return g if replacement is None else replacement
-
-
-@contextmanager
-def recording(on: bool) -> Iterator[None]:
-    """Record, or do not record, what is computed inside; holds for this thread (or async task) only."""
-    token = _recording.set(on)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
-
-
-def no_grad() -> Any:
-    """Compute without recording a graph: ``with no_grad(): ...``, or as a decorator."""
-    return recording(False)
-
-
-def enable_grad() -> Any:
-    """Record a graph again inside `no_grad`."""
-    return recording(True)
-
-
-def is_grad_enabled() -> bool:
-    """Return whether operators are recorded here and now."""
-    return _recording.get()

@@ -11,6 +11,8 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     "kernels": 0,
     "device": 0,
+    "place": 0,
+    "recording": 0,
     "guard": 1,
     "tensor": 1,
     "autograd": 2,

@@ -92,7 +92,7 @@ def test_every_function_is_reached_to_second_order(monkeypatch: pytest.MonkeyPat
             [g for g in first if g.requires_grad],
             allow_unused=True,
         )
-    from scratchgan.ops.elementwise import ToDevice
+    from scratchgan.ops.convert import ToDevice
 
     assert all_functions() - reached == {ToDevice}  # moving to where it is already is no operation
 

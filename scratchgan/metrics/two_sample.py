@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import nn, ops
-from ..autograd import grad, no_grad
+from ..autograd import grad
 from ..optim import Adam
+from ..recording import no_grad
 from ..tensor import Tensor
 from .checks import feature_sets
 

@@ -3,28 +3,23 @@
 import sys
 
 from .. import tensor
+from .activation import leaky_relu, relu, sigmoid, softplus, tanh
 from .conv import conv2d, conv_transpose2d, upsample_conv2d
+from .convert import astype, to_device
 from .elementwise import (
     abs,
     add,
-    astype,
     clip,
     divide,
     exp,
-    leaky_relu,
     log,
     maximum,
     minimum,
     multiply,
     negative,
     power,
-    relu,
-    sigmoid,
-    softplus,
     sqrt,
     subtract,
-    tanh,
-    to_device,
     where,
 )
 from .loss import binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse_loss

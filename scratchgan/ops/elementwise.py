@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from .. import kernels
 from ..autograd import Function
-from ..device import Array, DeviceError, device_of, namespace
-from ..device import to_device as move
+from ..device import Array, DeviceError, namespace
 from ..tensor import Tensor, as_tensor
 from .shape import sum_to
 
@@ -188,83 +184,6 @@ class Abs(Function):
         return gy * Tensor(x.namespace.sign(x.data))
 
 
-class Tanh(Function):
-    saves_inputs, saves_output = False, True
-
-    def forward(self, x: Array) -> Array:
-        return namespace(x).tanh(x)
-
-    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: Tensor, x: None) -> Any:
-        return TanhGrad()(gy, y)
-
-
-class TanhGrad(Function):
-    """gy * (1 - y**2), y being the tanh."""
-
-    saves_output = False
-
-    def forward(self, gy: Array, y: Array) -> Array:
-        return gy * (1 - y * y)
-
-    def backward(self, needs: tuple[bool, ...], ggx: Tensor, _: None, gy: Tensor, y: Tensor) -> Any:
-        return (
-            TanhGrad()(ggx, y) if needs[0] else None,
-            ggx * gy * y * -2.0 if needs[1] else None,
-        )
-
-
-class Sigmoid(Function):
-    saves_inputs, saves_output = False, True
-
-    def forward(self, x: Array) -> Array:
-        # 1 / (1 + exp(-x)) overflows for large negative x; this form never does.
-        return 0.5 * (namespace(x).tanh(0.5 * x) + 1.0)
-
-    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: Tensor, x: None) -> Any:
-        return gy * (y * (1.0 - y))
-
-
-class Softplus(Function):
-    saves_output = False
-
-    def forward(self, x: Array) -> Array:
-        return namespace(x).logaddexp(x, x.dtype.type(0))
-
-    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor) -> Any:
-        return gy * sigmoid(x)
-
-
-class LeakyRelu(Function):
-    """Saves its output, whose sign is the input's: the next layer keeps that array anyway."""
-
-    saves_inputs, saves_output = False, True
-
-    def __init__(self, slope: float):
-        self.slope = slope
-
-    def forward(self, x: Array) -> Array:
-        return kernels.leaky_relu(x, self.slope)
-
-    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: Tensor, x: None) -> Any:
-        return LeakyReluGrad(self.slope)(gy, y)
-
-
-class LeakyReluGrad(Function):
-    """gy where y > 0, slope * gy elsewhere: linear in gy, and flat in y."""
-
-    saves_inputs = (False, True)
-    saves_output = False
-
-    def __init__(self, slope: float):
-        self.slope = slope
-
-    def forward(self, gy: Array, y: Array) -> Array:
-        return kernels.leaky_relu_grad(gy, y, self.slope)
-
-    def backward(self, needs: tuple[bool, ...], ggx: Tensor, _: None, gy: None, y: Tensor) -> Any:
-        return (LeakyReluGrad(self.slope)(ggx, y) if needs[0] else None), None
-
-
 class Clip(Function):
     saves_output = False
 
@@ -312,34 +231,6 @@ class Maximum(Function):
             sum_to(gy * Tensor(share), a.shape) if needs[0] else None,
             sum_to(gy * Tensor(1 - share), b.shape) if needs[1] else None,
         )
-
-
-class AsType(Function):
-    saves_inputs = saves_output = False
-
-    def __init__(self, dtype: Any):
-        self.dtype = dtype
-
-    def forward(self, x: Array) -> Array:
-        self.source = x.dtype
-        return x.astype(self.dtype)
-
-    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: None) -> Any:
-        return AsType(self.source)(gy)
-
-
-class ToDevice(Function):
-    saves_inputs = saves_output = False
-
-    def __init__(self, device: str):
-        self.device = device
-
-    def forward(self, x: Array) -> Array:
-        self.source = device_of(x)
-        return move(x, self.device)
-
-    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: None) -> Any:
-        return ToDevice(self.source)(gy)
 
 
 def add(a: Any, b: Any) -> Tensor:
@@ -394,33 +285,6 @@ def abs(x: Any) -> Tensor:
     return Abs()(x)
 
 
-def tanh(x: Any) -> Tensor:
-    """The hyperbolic tangent."""
-    return Tanh()(x)
-
-
-def sigmoid(x: Any) -> Tensor:
-    """1 / (1 + exp(-x)), without overflow."""
-    return Sigmoid()(x)
-
-
-def softplus(x: Any) -> Tensor:
-    """log(1 + exp(x)), without overflow."""
-    return Softplus()(x)
-
-
-def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
-    """x where x > 0, slope * x elsewhere (slope >= 0); the gradient at 0 is ``slope``."""
-    if not slope >= 0:
-        raise ValueError(f"leaky_relu: slope must be at least 0, got {slope}")
-    return LeakyRelu(slope)(x)
-
-
-def relu(x: Any) -> Tensor:
-    """max(x, 0); the gradient at 0 is 0."""
-    return LeakyRelu(0.0)(x)
-
-
 def clip(x: Any, minimum: float | None = None, maximum: float | None = None) -> Tensor:
     """x held between two bounds, either of which may be None; the gradient at a bound is 1."""
     if minimum is not None and maximum is not None and minimum > maximum:
@@ -446,16 +310,3 @@ def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of a and b, element by element; where they are equal each gets half the gradient."""
     a, b = _operands("minimum", a, b)
     return -maximum(-a, -b)
-
-
-def astype(x: Any, dtype: Any) -> Tensor:
-    """x in another floating dtype."""
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise TypeError(f"astype: a Tensor is float32 or float64, got {np.dtype(dtype)}")
-    return AsType(np.dtype(dtype))(x)
-
-
-def to_device(x: Any, device: str) -> Tensor:
-    """x on "cpu" or "cuda:<index>"; x itself if it is there already."""
-    x = as_tensor(x)
-    return x if x.device == device or (device == "cuda" and x.device == "cuda:0") else ToDevice(device)(x)

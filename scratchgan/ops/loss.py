@@ -8,7 +8,8 @@ import numpy as np
 
 from ..device import to_device
 from ..tensor import Tensor, as_tensor
-from .elementwise import abs, multiply, softplus, subtract
+from .activation import softplus
+from .elementwise import abs, multiply, subtract
 from .reduce import logsumexp, mean
 from .shape import getitem
 

@@ -9,10 +9,12 @@ import math
 from typing import Any
 
 from .. import kernels
-from ..autograd import Function, is_grad_enabled
+from ..autograd import Function
 from ..device import Array
+from ..recording import is_grad_enabled
 from ..tensor import Tensor, as_tensor
-from .elementwise import LeakyReluGrad, leaky_relu, sqrt
+from .activation import LeakyReluGrad, leaky_relu
+from .elementwise import sqrt
 from .reduce import mean, sum, var
 from .shape import reshape
 

@@ -6,9 +6,9 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from ..autograd import no_grad
 from ..data import Dataset, PointDataset
 from ..device import to_device
+from ..recording import no_grad
 from ..tensor import Tensor
 from .folder import RunFolder
 from .game import POINTS_SHOWN, Game, draw

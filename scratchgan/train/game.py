@@ -22,11 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import grad, no_grad
+from ..autograd import grad
 from ..device import Array, namespace, to_device
 from ..models import make_discriminator, make_generator
 from ..nn import Module
 from ..optim import Adam, ExponentialMovingAverage
+from ..recording import no_grad
 from ..tensor import Tensor
 from .checkpoint import Checkpoint
 from .config import TrainConfig

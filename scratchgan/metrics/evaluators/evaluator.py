@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import nn
-from ...autograd import grad, no_grad
+from ...autograd import grad
 from ...optim import Adam
+from ...recording import no_grad
 from ...tensor import Tensor
 from ..checks import EvaluatorError, MetricError, image_batch
 

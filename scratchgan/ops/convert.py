@@ -1,0 +1,53 @@
+"""The same numbers in another dtype or on another device; the gradient comes back in the first one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Function
+from ..device import Array, device_of
+from ..device import to_device as move
+from ..tensor import Tensor, as_tensor
+
+
+class AsType(Function):
+    saves_inputs = saves_output = False
+
+    def __init__(self, dtype: Any):
+        self.dtype = dtype
+
+    def forward(self, x: Array) -> Array:
+        self.source = x.dtype
+        return x.astype(self.dtype)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: None) -> Any:
+        return AsType(self.source)(gy)
+
+
+class ToDevice(Function):
+    saves_inputs = saves_output = False
+
+    def __init__(self, device: str):
+        self.device = device
+
+    def forward(self, x: Array) -> Array:
+        self.source = device_of(x)
+        return move(x, self.device)
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: None) -> Any:
+        return ToDevice(self.source)(gy)
+
+
+def astype(x: Any, dtype: Any) -> Tensor:
+    """x in another floating dtype."""
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(f"astype: a Tensor is float32 or float64, got {np.dtype(dtype)}")
+    return AsType(np.dtype(dtype))(x)
+
+
+def to_device(x: Any, device: str) -> Tensor:
+    """x on "cpu" or "cuda:<index>"; x itself if it is there already."""
+    x = as_tensor(x)
+    return x if x.device == device or (device == "cuda" and x.device == "cuda:0") else ToDevice(device)(x)
