@@ -1,4 +1,4 @@
-"""Where what can be made again is kept between runs: compiled kernels, drawn data sets, trained evaluators."""
+"""Where what can be had again is kept between runs: compiled kernels, data sets, trained evaluators."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def cache_root() -> Path:
     root = os.environ.get("SCRATCHGAN_CACHE_DIR")
     if root:
         return Path(root)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "scratchgan")
+    # A relative $XDG_CACHE_HOME is to be ignored, says the XDG Base Directory specification.
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(base if os.path.isabs(base) else Path("~/.cache").expanduser(), "scratchgan")
 
 
 def warn_uncached(error: OSError | RuntimeError) -> None:

@@ -13,8 +13,9 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar, overload
 
 # GNU OpenMP's idle threads spin by default, and so do OpenBLAS's, which NumPy's matrix product uses. With as
@@ -111,10 +112,12 @@ class _Locator(UserProvidedCacheLocator):
     def __init__(self, py_func: Any, py_file: str):
         super().__init__(py_func, py_file)
         self._cache_path = str(_CACHE)
+        self._constants = getattr(py_func, "_constants", "")
 
     def get_disambiguator(self) -> str:
-        # Family folders repeat file names (cpu.py), so the family is part of the cache file's name.
-        return f"{Path(self._py_file).parent.name}-{self._lineno}"
+        # Family folders repeat file names (cpu.py), so the family is part of the cache file's name; and what Numba
+        # would not see change is, too.
+        return f"{Path(self._py_file).parent.name}-{self._lineno}{self._constants and '-'}{self._constants}"
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> _Locator:
@@ -154,24 +157,33 @@ class _KernelCache(FunctionCache):
 @overload
 def kernel(function: _Function) -> _Function: ...
 @overload
-def kernel(function: None = None, *, parallel: bool = False) -> Callable[[_Function], _Function]: ...
-def kernel(function: Any = None, *, parallel: bool = False) -> Any:
+def kernel(
+    function: None = None, *, parallel: bool = False, exact: bool = False, constants_from: Sequence[ModuleType] = ()
+) -> Callable[[_Function], _Function]: ...
+def kernel(
+    function: Any = None, *, parallel: bool = False, exact: bool = False, constants_from: Sequence[ModuleType] = ()
+) -> Any:
     """Compile a function with the options that all kernels share; a decorator, with or without arguments.
 
-    ``parallel`` turns its ``prange`` loops into threads (without it they silently run as plain loops).
+    ``parallel`` turns its ``prange`` loops into threads (without it they silently run as plain loops). ``exact``
+    compiles without `FASTMATH`: every operation is rounded as it is written, so the result has the same bits on every
+    processor. ``constants_from``: modules outside this package whose constants the function uses; an edit of theirs
+    is then an edit of the function.
     """
     if function is None:
-        return lambda f: _compile(f, parallel=parallel)
-    return _compile(function, parallel=parallel)
+        return lambda f: _compile(f, parallel, exact, constants_from)
+    return _compile(function, parallel, exact, constants_from)
 
 
-def _compile(function: Any, *, parallel: bool) -> Any:
+def _compile(function: Any, parallel: bool, exact: bool, constants_from: Sequence[ModuleType]) -> Any:
     dispatcher: Any = numba.njit(
         parallel=parallel,
-        fastmath=FASTMATH,
+        fastmath=False if exact else FASTMATH,
         error_model="numpy",
         nogil=True,
     )(function)
+    sources = b"\0".join(Path(str(module.__file__)).read_bytes() for module in constants_from)
+    function._constants = hashlib.sha256(sources).hexdigest()[:16] if sources else ""
     if _CACHE is not None and not config.DISABLE_JIT:  # NUMBA_DISABLE_JIT=1 leaves the function as it is
         dispatcher._cache = _KernelCache(function)
     return dispatcher

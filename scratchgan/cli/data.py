@@ -23,7 +23,7 @@ EXAMPLES = """\
   scratchgan data toyfaces --n 8 --truth --seed 3
   scratchgan data toyfaces --n 1000 --size 32 --split test --out faces.npz
   scratchgan data fashion-mnist --n 100
-  scratchgan data swissroll --n 2000 --out roll.png
+  scratchgan data swiss-roll --n 2000 --out roll.png
 """
 
 _FACES_ONLY = ("vary", "set", "truth")

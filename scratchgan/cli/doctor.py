@@ -312,7 +312,7 @@ def _data_sets() -> Iterator[Finding]:
             folders = {str(paths[0].parent) for paths in found.values() if paths is not None}
             yield Finding(name, OK, ", ".join(sorted(folders)))
         elif problem := _write_problem(cache_folder()):
-            advice = "set XDG_CACHE_HOME to a folder that can be written, or pass --data-dir"
+            advice = "set SCRATCHGAN_CACHE_DIR to a folder that can be written, or pass --data-dir"
             yield Finding(name, NOTE, f"not here, and {cache_folder()} can't keep a download: {problem}", advice)
         else:
             yield Finding(name, OK, f"not here; {missing / 1e6:.0f} MB are downloaded when it is first asked for")

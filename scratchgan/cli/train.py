@@ -33,7 +33,7 @@ EXAMPLES = """\
 _SETTINGS = {
     "data": (
         "NAME|PATH",
-        "toyfaces (default), fashion-mnist, mnist, ring8, grid25, swissroll; a folder of images, an .npz or IDX file",
+        "toyfaces (default), fashion-mnist, mnist, ring8, grid25, swiss-roll; a folder of images, an .npz or IDX file",
     ),
     "steps": ("N", "training steps in all (default: 2500)"),
     "batch": ("N", "images in a batch (default: 32)"),

@@ -69,7 +69,7 @@ def fetch(file: RemoteFile, mirrors: Sequence[str], folder: Path, *, hint: str, 
     except OSError as error:
         raise DataError(
             f"{folder}: can't write {file.name} there ({error.strerror or error}): "
-            f"make room or set XDG_CACHE_HOME to another folder, or {hint}"
+            f"make room or set SCRATCHGAN_CACHE_DIR to another folder, or {hint}"
         ) from error
     raise DataError(f"could not download {file.name} ({'; '.join(failures)}): put it into {folder}, or {hint}")
 

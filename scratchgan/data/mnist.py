@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..kernels.cache import cache_root
 from .dataset import ArrayDataset, DataError
 from .download import RemoteFile, fetch
 from .idx import read_idx_dataset
@@ -105,8 +106,8 @@ NAMED_SETS = {named.name: named for named in (FASHION_MNIST, MNIST)}
 def load_named(named: NamedSet, split: str, data_dir: Path | None = None, *, quiet: bool = False) -> ArrayDataset:
     """One split of a named data set, from the first folder that has both its files, else downloaded.
 
-    The folders, in order: `data_dir`; ``$SCRATCHGAN_DATA_DIR``; Debian's ``/usr/share/datasets``; the cache
-    folder, which is also where a download goes. In each but `data_dir` the files lie in a folder of the
+    The folders, in order: `data_dir`; ``$SCRATCHGAN_DATA_DIR``; Debian's ``/usr/share/datasets``; the user's
+    cache folder, which is also where a download goes. In each but `data_dir` the files lie in a folder of the
     set's name; in `data_dir` they may also lie bare. Plain files serve as well as .gz. A local file is
     trusted for its name; a download is held to its SHA-256.
 
@@ -134,10 +135,8 @@ def find_local(named: NamedSet, split: str, data_dir: Path | None = None) -> tup
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: ``$XDG_CACHE_HOME/scratchgan/data``, by default in ``~/.cache``."""
-    # A relative $XDG_CACHE_HOME is to be ignored, says the XDG Base Directory specification.
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "scratchgan" / "data"
+    """Return the folder in which downloads are kept; it need not exist."""
+    return cache_root() / "data"
 
 
 def _folders(named: NamedSet, data_dir: Path | None) -> Iterator[Path]:

@@ -1,8 +1,8 @@
 """Points in the plane whose distribution is known: what a GAN misses can be counted, and what it does can be drawn.
 
-    ring8      8 Gaussians on a circle
-    grid25     25 Gaussians on a square lattice
-    swissroll  a spiral
+    ring8       8 Gaussians on a circle
+    grid25      25 Gaussians on a square lattice
+    swiss-roll  a spiral
 
 All lie within [-1, 1] x [-1, 1]. The ring and the grid are those of L. Metz et al., "Unrolled generative adversarial
 networks" (2017) and A. Srivastava et al., "VEEGAN" (2017), scaled: the distance of neighbours is 77 and 40 times sigma.
@@ -126,7 +126,7 @@ def _spiral() -> NDArray[np.float64]:
 _SETS: Final = {
     "ring8": (_ring, 8, 0.01),
     "grid25": (_grid, 25, 0.0125),
-    "swissroll": (_spiral, _STRETCHES, 0.02),
+    "swiss-roll": (_spiral, _STRETCHES, 0.02),
 }
 
 #: The names of the sets.

@@ -107,7 +107,7 @@ def test_points_are_drawn_and_saved(scratchgan, tmp_path):
 def test_a_run_on_points_from_the_command_line(scratchgan, failing, tmp_path):
     run = tmp_path / "roll"
     short = ("--set", "width=8", "--batch", 16, "--steps", 4, "--limit", 100)
-    result = scratchgan("train", "--data", "swissroll", *short, "--out", run)
+    result = scratchgan("train", "--data", "swiss-roll", *short, "--out", run)
     assert result.code == 0
     assert "100 points" in result.err
     assert "film.gif" in result.out

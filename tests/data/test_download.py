@@ -188,7 +188,7 @@ def test_a_cache_folder_that_cannot_be_written_is_named(server: Server, tmp_path
             with unprivileged(), pytest.raises(DataError, match=r"can't write data.bin .*Permission denied") as caught:
                 get(folder, server.mirror("good"))
             assert str(folder) in str(caught.value)
-            assert "XDG_CACHE_HOME" in str(caught.value)
+            assert "SCRATCHGAN_CACHE_DIR" in str(caught.value)
         readonly.chmod(0o755)
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="Not a directory"):
@@ -214,9 +214,9 @@ def test_a_full_disk_leaves_nothing(server: Server, folder: Path):
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with no data set on it, whose cache folder is returned."""
     monkeypatch.setattr(named_sets, "SYSTEM_FOLDER", tmp_path / "system")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SCRATCHGAN_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("SCRATCHGAN_DATA_DIR", raising=False)
-    return tmp_path / "cache" / "scratchgan" / "data"
+    return tmp_path / "cache" / "data"
 
 
 def write_split(folder: Path, count: int, split: str = "train", pack=gzip.compress) -> None:
@@ -247,6 +247,7 @@ def test_folders_are_searched_in_order(nowhere: Path, tmp_path: Path, monkeypatc
 
 
 def test_a_relative_cache_home_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.delenv("SCRATCHGAN_CACHE_DIR", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert named_sets.cache_folder() == tmp_path / ".cache" / "scratchgan" / "data"

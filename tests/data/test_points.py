@@ -16,7 +16,7 @@ def test_real_points_find_every_mode(name):
     assert score.found == score.modes == len(data.classes)
     # Within 3 sigma of a point lies 1 - exp(-9/2) of a Gaussian in the plane; of a line, a little more.
     expected = 1 - np.exp(-4.5)
-    assert score.quality == pytest.approx(expected, abs=0.003) or (name == "swissroll" and score.quality > 0.99)
+    assert score.quality == pytest.approx(expected, abs=0.003) or (name == "swiss-roll" and score.quality > 0.99)
     share = np.bincount(data.labels) / len(data)
     assert np.abs(share * score.modes - 1).max() < 0.15
     assert str(score) == f"{score.modes} of {score.modes} modes, {score.quality:.1%} of points within 3 sigma"
@@ -51,15 +51,15 @@ def test_bad_points_and_names():
         ring.score(np.zeros((3, 3), np.float32))
     with pytest.raises(ValueError, match="1 of the points are not finite"):
         ring.score(np.array([[0, 0], [np.nan, 0]], np.float32))
-    with pytest.raises(DataError, match="'ring9'; there are: ring8, grid25, swissroll"):
+    with pytest.raises(DataError, match="'ring9'; there are: ring8, grid25, swiss-roll"):
         point_dataset("ring9")
     with pytest.raises(DataError, match="n=0 points"):
         point_dataset("ring8", 0)
 
 
 def test_points_are_the_same_for_a_seed_and_load_in_batches():
-    one, other = point_dataset("swissroll", 100, seed=1), point_dataset("swissroll", 100, seed=2)
-    assert one.fingerprint() == point_dataset("swissroll", 100, seed=1).fingerprint() != other.fingerprint()
+    one, other = point_dataset("swiss-roll", 100, seed=1), point_dataset("swiss-roll", 100, seed=2)
+    assert one.fingerprint() == point_dataset("swiss-roll", 100, seed=1).fingerprint() != other.fingerprint()
     indices, points, labels = next(Loader(one, 32, seed=0))
     assert np.array_equal(points, one.points[indices])
     assert np.array_equal(labels, one.labels[indices])

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numba
@@ -172,6 +173,32 @@ def test_kernels_of_one_name_in_two_families_do_not_share_a_file(cache: Path) ->
         for family in ("norm", "pool")
     ]
     assert len(set(names)) == 2
+
+
+def product_plus(x: np.ndarray) -> None:
+    """x[0] = x[0] * x[1] + x[2]: one operation where fused multiply-add is allowed, two where it is not."""
+    for i in range(1):
+        x[i] = x[i] * x[i + 1] + x[i + 2]
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_exact_kernels_round_every_operation(exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit, "_CACHE", None)  # both would be kept under the same name
+    x = np.array([1 + 2**-12, 1 + 2**-12, -(1 + 2**-11)], np.float32)  # the product is 1 + 2^-11 + 2^-24
+    jit.kernel(exact=exact)(product_plus)(x)
+    fused = not exact and "+fma" in jit.llvm.get_host_cpu_features().flatten().split(",")
+    assert x[0] == (2**-24 if fused else 0)
+
+
+def test_an_edit_of_the_module_that_constants_come_from_compiles_again(cache: Path, tmp_path: Path) -> None:
+    constants = ModuleType("constants")
+    constants.__file__ = str(tmp_path / "constants.py")
+    names = []
+    for text in ("TWO = 2", "TWO = 2.0"):
+        Path(constants.__file__).write_text(text)
+        assert doubled(jit.kernel(constants_from=[constants])(double)) == [0, 2, 4]
+        names.append({file.name for file in cache.glob("*.nbi")})
+    assert names[0] < names[1]
 
 
 def test_threads() -> None:

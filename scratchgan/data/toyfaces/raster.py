@@ -2,7 +2,7 @@
 
 Importing this module imports Numba; only ``renderer.py`` does, inside the function that needs it.
 
-The kernels are compiled without fast-math, unlike those of ``scratchgan.kernels``: they use only additions,
+The kernels are compiled without fast-math, unlike most of ``scratchgan.kernels``: they use only additions,
 multiplications, divisions, square roots and comparisons, which IEEE 754 defines to the last bit, so a face has
 the same bits on every processor, and golden hashes can hold it.
 
@@ -16,15 +16,9 @@ Everything goes a row of samples at a time through small buffers, in loops that 
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
-from numba.core import config
 from numpy.typing import NDArray
 
 from scratchgan.data.toyfaces import drawlist as dl
@@ -34,35 +28,7 @@ from scratchgan.kernels import jit
 Array = NDArray[Any]
 
 
-def _cache_folder() -> Path | None:
-    """Return a folder for compiled code, in that of all kernels; None if it can't be written.
-
-    Its name is a hash of this file and of those it takes constants from: Numba notices an edit of the file that a
-    function is in, but not of constants from elsewhere.
-    """
-    digest = hashlib.sha256()
-    for source in (__file__, dl.__file__, hd.__file__):
-        digest.update(Path(source).read_bytes())
-    try:
-        folder = jit.cache_folder() / f"toyfaces-{digest.hexdigest()[:16]}"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: this user has no home folder
-        return None
-    return folder if os.access(folder, os.W_OK) else None
-
-
-_CACHE = _cache_folder()
-
-
-def _exact(function: Callable[..., Any]) -> Any:
-    """Compile without fast-math."""
-    before = config.CACHE_DIR  # type: ignore[attr-defined]
-    config.CACHE_DIR = str(_CACHE) if _CACHE else before  # type: ignore[attr-defined]
-    try:
-        return numba.njit(cache=_CACHE is not None, error_model="numpy", nogil=True)(function)
-    finally:
-        config.CACHE_DIR = before  # type: ignore[attr-defined]
-
+_exact = jit.kernel(exact=True, constants_from=(dl, hd))
 
 # Constants of columns as plain integers, which Numba freezes into the code.
 SHAPE, SPACE, CLASS, CLIP = dl.SHAPE, dl.SPACE, dl.CLASS, dl.CLIP
