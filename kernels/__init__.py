@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager
 
 from . import memory
 from .activation import leaky_relu, leaky_relu_grad
+from .blas import matmul
 from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad, conv_transpose2d
 from .norm import batch_norm, batch_norm_grad, channel_sum
 from .optimizer import adam_step, ema_update
@@ -88,6 +89,7 @@ __all__ = [
     "get_num_threads",
     "leaky_relu",
     "leaky_relu_grad",
+    "matmul",
     "max_pool2d",
     "max_pool2d_gather",
     "max_pool2d_grad",

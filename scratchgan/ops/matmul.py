@@ -9,6 +9,7 @@ import numpy as np
 
 from ..autograd import Function
 from ..device import Array
+from ..kernels import matmul as product
 from ..tensor import Tensor, as_tensor
 from .reduce import sum
 from .shape import reshape, sum_to, transpose
@@ -20,7 +21,7 @@ class Matmul(Function):
     saves_output = False
 
     def forward(self, a: Array, b: Array) -> Array:
-        return a @ b
+        return product(a, b)
 
     def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, a: Tensor, b: Tensor) -> Any:
         return (
@@ -38,7 +39,7 @@ class Linear(Function):
     saves_inputs, saves_output = (True, True, False), False
 
     def forward(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
-        y = x @ weight.T
+        y = product(x, weight.T)
         if bias is not None:
             y += bias
         return y
