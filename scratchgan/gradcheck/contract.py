@@ -44,8 +44,7 @@ def run(trial: Trial) -> list[Finding]:
     if any(y.size for y in outputs):
         findings += _mantissa(trial, outputs, gradients)
         findings += _repeated(trial, outputs, pair)
-        if not trial.policy.combined:
-            findings += _scaled_and_laid_out(trial, _snapshot(outputs), pair)
+        findings += _scaled_and_laid_out(trial, _snapshot(outputs), pair)
     else:
         findings += _nothing_came_out(trial, pair.gy)
     if not findings:
@@ -150,8 +149,7 @@ def _repeated(trial: Trial, outputs: Sequence[Array], pair: Pair) -> list[Findin
     NaN it does too.
 
     This sees kernels that race, state kept from the previous call, sums that start from the last call's buffer,
-    buffers that are handed out twice, and elements that are never written. With `Policy.combined` the second call
-    also has awkward strides and a scaled cotangent.
+    buffers that are handed out twice, and elements that are never written.
     """
     kept = _snapshot(outputs)
     _call_elsewhere(trial)
@@ -163,8 +161,6 @@ def _repeated(trial: Trial, outputs: Sequence[Array], pair: Pair) -> list[Findin
     for i in trial.wanted:
         if not _same(pair.returned[i], pair.gradients[i]):
             findings.append(_fail(trial, "the array it returned was overwritten by a later call", i))
-    if trial.policy.combined:
-        return findings + _scaled_and_laid_out(trial, kept, pair)
     return findings + _poisoned(trial, kept, pair)
 
 
@@ -237,23 +233,20 @@ def _all_at_once(trial: Trial, outputs: Sequence[Array], pair: Pair, room: Mappi
     """Whether the cotangent's parts, as unlike each other as can be, have gradients that add up to the whole's.
 
     One is large and has awkward strides, as the arguments then have; one has zeros, Fortran order and no alignment,
-    with read-only arguments; one is a small number, broadcast. With `Policy.combined` the first is all there is.
+    with read-only arguments; one is a small number, broadcast.
     room: how far rounding may move each gradient, where that is more than its size suggests.
     """
     args = [probes.awkward(a) if _floating(a) else a for a in trial.args]
     zeros, constant, rest = _parts(trial, pair.gy)
-    if trial.policy.combined:
-        rest = pair.gy
     scale = -_LARGE if trial.dtype.itemsize >= 4 else -2.0
     gy = [probes.awkward(_scaled(g, scale)) for g in rest]
     kept = _snapshot([*args, *gy])
     try:
         again, gradients = _from_poison(trial, outputs, gy, args, pair.gradients)
         parts = [[_scaled(g, 1 / scale) if i in trial.wanted else g for i, g in enumerate(gradients)]]
-        if not trial.policy.combined:
-            frozen = [probes.frozen_fortran(a) if _floating(a) else a for a in trial.args]
-            parts.append(list(trial.gradients([probes.unaligned(g) for g in zeros], frozen)))
-            parts.append(list(trial.gradients(constant, trial.args)))
+        frozen = [probes.frozen_fortran(a) if _floating(a) else a for a in trial.args]
+        parts.append(list(trial.gradients([probes.unaligned(g) for g in zeros], frozen)))
+        parts.append(list(trial.gradients(constant, trial.args)))
     except OperatorError:
         return False
     if not all(_same(a, b) for a, b in zip([*args, *gy], kept, strict=True) if isinstance(a, np.ndarray)):
