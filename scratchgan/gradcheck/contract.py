@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import probes
+from .another_point import call_elsewhere
 from .op import OperatorError
 from .report import Finding, Verdict, compare
 from .trial import Pair, Trial
@@ -152,7 +153,7 @@ def _repeated(trial: Trial, outputs: Sequence[Array], pair: Pair) -> list[Findin
     buffers that are handed out twice, and elements that are never written.
     """
     kept = _snapshot(outputs)
-    _call_elsewhere(trial)
+    call_elsewhere(trial)
     findings = []
     for y, was in zip(outputs, kept, strict=True):
         if not _same(y, was):
@@ -162,12 +163,6 @@ def _repeated(trial: Trial, outputs: Sequence[Array], pair: Pair) -> list[Findin
         if not _same(pair.returned[i], pair.gradients[i]):
             findings.append(_fail(trial, "the array it returned was overwritten by a later call", i))
     return findings + _poisoned(trial, kept, pair)
-
-
-def _call_elsewhere(trial: Trial) -> None:
-    """A call on other values, to change whatever an operator keeps between calls."""
-    other = [_reversed(a) for a in trial.args]
-    trial.gradients([np.ones_like(y) for y in trial.apply(other)], other)
 
 
 def _poisoned(trial: Trial, kept: Sequence[Array], pair: Pair) -> list[Finding]:
@@ -203,13 +198,6 @@ def _from_poison(
         return trial.apply(args), again
 
 
-def _reversed(a: Any) -> Any:
-    """Other values from the same domain: the elements of a floating array in reverse order."""
-    if isinstance(a, np.ndarray) and a.dtype.kind == "f":
-        return a.ravel()[::-1].reshape(a.shape).copy()
-    return a
-
-
 #: A scale that makes the cotangent large, and a number so small that code which takes it for zero shows.
 _LARGE, _SMALL = 2.0**12, 2.0**-14
 
@@ -221,7 +209,7 @@ def _scaled_and_laid_out(trial: Trial, outputs: Sequence[Array], pair: Pair) -> 
     """
     if _all_at_once(trial, outputs, pair):
         return []
-    _call_elsewhere(trial)  # once more, for an operator that keeps state
+    call_elsewhere(trial)  # once more, for an operator that keeps state
     found = _poisoned(trial, outputs, pair) or _laid_out(trial, pair) or _linear_in_cotangent(trial, pair)
     if found or _all_at_once(trial, outputs, pair, trial.rounding(pair.gy, pair.gradients)):
         return found

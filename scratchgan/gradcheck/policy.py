@@ -13,6 +13,7 @@ LAYERS: tuple[str, ...] = (
     "differences",
     "kinks",
     "complex step",
+    "another point",
     "oracle",
     "backends",
 )

@@ -36,7 +36,7 @@ from .adjoint import forward_mode
 from .op import OperatorError, as_outputs
 from .oracle import room_for
 from .report import Verdict
-from .trial import Trial
+from .trial import Trial, dot
 
 Array = NDArray[Any]
 LAYER = "screen"
@@ -62,10 +62,23 @@ def acquits(trial: Trial) -> bool:
         return False
 
 
+def agrees(trial: Trial, gys: Sequence[Array], gradients: Sequence[Any]) -> bool:
+    """Equation (1) alone, for a cotangent whose gradients are known: two calls of the forward."""
+    linear = _of_degree_two(trial)
+    steps, above, below = _moved(trial, 1.0 if linear else _STEP)
+    up, down = trial.apply(_with(trial, above)), trial.apply(_with(trial, below))
+    return _agree(trial, linear, (steps, [gradients[i] for i in trial.wanted]), (up, down, gys))
+
+
+def _of_degree_two(trial: Trial) -> bool:
+    """Linear or bilinear in all that moves: there a central difference is exact."""
+    return trial.linear == trial.wanted and len(trial.wanted) <= 2
+
+
 def _equation_holds(trial: Trial) -> bool:
     wanted, given = trial.wanted, [a for a in trial.args if isinstance(a, np.ndarray)]
     held = [a.tobytes() for a in given]
-    linear = trial.linear == wanted and len(wanted) <= 2  # of degree two at most: a central difference is exact
+    linear = _of_degree_two(trial)
     steps, above, below = _moved(trial, 1.0 if linear else _STEP)
 
     frozen = _with(trial, [_read_only(b) for b in below])
@@ -113,16 +126,20 @@ def _moved(trial: Trial, relative: float) -> tuple[list[Array], list[Array], lis
     random = _random(trial.seed, sum(a.size for a in args))[0]
     steps, above, below, start = [], [], [], 0
     for x in args:
-        flat = x.ravel()
-        typical = math.frexp(math.sqrt(float(np.dot(flat, flat)) / x.size))
-        scale = relative * (2.0 ** typical[1] if typical[0] else 1.0)
-        step = random[start : start + x.size].reshape(x.shape) * scale
+        step = random[start : start + x.size].reshape(x.shape) * (relative * typical(x))
         start += x.size
         up, down = np.asarray(x + step), np.asarray(x - step)
         steps.append((up - down) / 2)
         above.append(up)
         below.append(down)
     return steps, above, below
+
+
+def typical(x: Array) -> float:
+    """A power of two near the size of the elements; one if all are zero."""
+    flat = x.ravel()
+    mantissa, exponent = math.frexp(math.sqrt(dot(flat, flat) / x.size))
+    return 2.0**exponent if mantissa else 1.0
 
 
 def _with(trial: Trial, values: Sequence[Array]) -> list[Any]:
@@ -179,7 +196,7 @@ def _agree(
         terms = sum(_dot(np.abs(u) + np.abs(d), np.abs(g)) for u, d, g in zip(*measured, strict=True))
         room = trial.policy.ulps * trial.eps * (terms / 2 + sum(float(np.abs(p).sum()) for p in products))
     else:
-        room = _AGREE * math.sqrt(min((n for n in (float(np.dot(p, p)) for p in products) if n != 0), default=0.0))
+        room = _AGREE * math.sqrt(min((n for n in (dot(p, p) for p in products) if n != 0), default=0.0))
         if room == 0:  # a slope of zero, or one that is rounded away
             return False
     return abs(forward_side - vjp_side) <= room < math.inf
@@ -191,7 +208,7 @@ def _full_mantissas(g: Array) -> bool:
 
 
 def _dot(a: Array, b: Array) -> float:
-    return float(np.dot(a.ravel(), b.ravel()))
+    return dot(a.ravel(), b.ravel())
 
 
 def _same(a: Array, b: Array) -> bool:

@@ -232,12 +232,22 @@ def _arrays(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(np.asarray(v) if isinstance(v, np.generic) else v for v in values)
 
 
+#: From here on BLAS takes several threads to a dot product, which cost more than they bring, milliseconds on a busy
+#: machine.
+_THREADED = 8192
+
+
+def dot(a: Array, b: Array) -> float:
+    """The inner product of two flat arrays."""
+    return float(np.dot(a, b)) if a.size < _THREADED else float(np.sum(a * b))
+
+
 def inner(a: Sequence[Array], b: Sequence[Array]) -> float:
     """sum a_i b_i over all arrays, accumulated in float64."""
     total = 0.0
     for p, q in zip(a, b, strict=True):
         if p.dtype.kind == "f" and p.size:
-            total += float(np.dot(np.asarray(p, np.float64).ravel(), np.asarray(q, np.float64).ravel()))
+            total += dot(np.asarray(p, np.float64).ravel(), np.asarray(q, np.float64).ravel())
     return total
 
 
@@ -246,5 +256,5 @@ def magnitude(a: Sequence[Array], b: Sequence[Array]) -> float:
     total = 0.0
     for p, q in zip(a, b, strict=True):
         if p.dtype.kind == "f" and p.size:
-            total += float(np.dot(np.abs(p, dtype=np.float64).ravel(), np.abs(q, dtype=np.float64).ravel()))
+            total += dot(np.abs(p, dtype=np.float64).ravel(), np.abs(q, dtype=np.float64).ravel())
     return total
