@@ -138,7 +138,7 @@ def _moved(trial: Trial, relative: float) -> tuple[list[Array], list[Array], lis
 def typical(x: Array) -> float:
     """A power of two near the size of the elements; one if all are zero."""
     flat = x.ravel()
-    mantissa, exponent = math.frexp(math.sqrt(dot(flat, flat) / x.size))
+    mantissa, exponent = math.frexp(math.sqrt(dot(flat, flat) / max(x.size, 1)))
     return 2.0**exponent if mantissa else 1.0
 
 
