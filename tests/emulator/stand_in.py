@@ -267,6 +267,9 @@ class StandIn(types.ModuleType):
 
     array = asarray
 
+    def asnumpy(self, value: Any) -> np.ndarray:
+        return value.get() if isinstance(value, DeviceArray) else np.asarray(value)
+
     def empty(self, shape: Any, dtype: Any = float) -> DeviceArray:
         inner = np.empty(shape, dtype)
         inner.fill(np.nan if inner.dtype.kind == "f" else -1 if inner.dtype.kind == "i" else 1)
