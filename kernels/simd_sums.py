@@ -84,8 +84,11 @@ _sum_2 = _sum_intrinsic(2)
 _sum_3 = _sum_intrinsic(3)
 _sum_4 = _sum_intrinsic(4)
 _sum_6 = _sum_intrinsic(6)
+_sum_8 = _sum_intrinsic(8)
 _sum_9 = _sum_intrinsic(9)
-TERMS = (1, 2, 3, 4, 6, 9)  # what ``weighted_sum`` can do
+_sum_12 = _sum_intrinsic(12)
+_sum_16 = _sum_intrinsic(16)
+TERMS = (1, 2, 3, 4, 6, 8, 9, 12, 16)  # what ``weighted_sum`` can do
 
 
 @kernel
@@ -106,10 +109,16 @@ def weighted_sum(target, target_at, source, source_at, first, offset, coefficien
         _sum_1(target, target_at, source, source_at, offset, coefficient, term, start, shape)
     elif terms == 9:
         _sum_9(target, target_at, source, source_at, offset, coefficient, term, start, shape)
+    elif terms == 6:
+        _sum_6(target, target_at, source, source_at, offset, coefficient, term, start, shape)
     elif terms == 3:
         _sum_3(target, target_at, source, source_at, offset, coefficient, term, start, shape)
+    elif terms == 16:
+        _sum_16(target, target_at, source, source_at, offset, coefficient, term, start, shape)
+    elif terms == 8:
+        _sum_8(target, target_at, source, source_at, offset, coefficient, term, start, shape)
     else:
-        _sum_6(target, target_at, source, source_at, offset, coefficient, term, start, shape)
+        _sum_12(target, target_at, source, source_at, offset, coefficient, term, start, shape)
 
 
 @intrinsic

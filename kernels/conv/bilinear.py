@@ -13,17 +13,24 @@ coefficients. In two dimensions an algorithm is applied to the rows and to the c
 multiply the coefficients (``square``). ``tile_products.py`` and ``tile_weights.py`` execute any of them.
 
     name            what it computes, in one dimension                products   definition   in two dimensions
-    UPSAMPLED       2 outputs of nearest upsampling by 2 + 3 taps         3            6            9 : 36
-    UPSAMPLED_GRAD  1 pixel of its input gradient                         3            6            9 : 36
+    UPSAMPLED       4 outputs of nearest upsampling by 2 + 3 taps         5           12           25 : 144
+    UPSAMPLED_GRAD  2 pixels of its input gradient                        5           12           25 : 144
     STRIDED         2 outputs of 4 taps with stride 2                     6            8           36 : 64
     STRIDED_GRAD    4 pixels of its input gradient                        6            8           36 : 64
     SINGLE          2 outputs of 3 taps with stride 1                     4            6           16 : 36
     SINGLE_GRAD     2 pixels of its input gradient                        4            6           16 : 36
 
-UPSAMPLED. Filter (a, b, c), small image x. The two outputs at pixel q are
+UPSAMPLED. Filter (a, b, c), small image x. The four outputs at the pixels q and r = q + 1 are
 
-    y[2q]   = a*x[q-1] + (b+c)*x[q]    =  (a+b+c)*x[q]  -  a*(x[q] - x[q-1])
-    y[2q+1] = (a+b)*x[q] + c*x[q+1]    =  (a+b+c)*x[q]  +  c*(x[q+1] - x[q])
+    y[2q]   = a*x[q-1] + (b+c)*x[q]     y[2q+1] = (a+b)*x[q] + c*x[r]
+    y[2r]   = a*x[q]   + (b+c)*x[r]     y[2r+1] = (a+b)*x[r] + c*x[r+1]
+
+two filters of two taps, in each of which the sum of the taps is s = a+b+c. With m = s * (x[q] + x[r]) / 2 in common,
+
+    u = (b+c-a)/2 * (x[q] - x[r])       v = (c-a-b)/2 * (x[q] - x[r])
+
+    y[2q]   = m + u + a*(x[q-1] - x[r])                   y[2q+1] = m - v
+    y[2r]   = m - u                                       y[2r+1] = m + v + c*(x[r+1] - x[q])
 
 STRIDED. Split the pixels and the taps into even and odd ones: then it is two filters of 2 taps with stride 1, whose
 outputs are added. Two outputs of a filter (g, h) on pixels d0, d1, d2 need three products, not four:
@@ -37,8 +44,8 @@ channels. The input gradient is four such filters, one for each parity of the pi
 SINGLE. F(2, 3) of Winograd (*Arithmetic Complexity of Computations*, 1980), which Lavin and Gray applied to
 convolutions (*Fast Algorithms for Convolutional Neural Networks*, CVPR 2016). Its halves are exact in binary.
 
-What the algorithms have in common: a pixel that no output's window contains has no part in that output, so what the
-coefficients multiply are pixels of the window and no others.
+What the algorithms have in common: every output's products contain all pixels of its window, so that none which is not
+finite is lost. In UPSAMPLED there may be a pixel more, the next one, whose terms cancel.
 
 The weight gradient is the same algorithm with the roles turned: if the output is Y(Gw * Tx), with matrices Y, G and T
 of coefficients and the products between, then sum(gy * y) = sum over p of (Y'gy)[p] * (Gw)[p] * (Tx)[p], and its
@@ -67,21 +74,23 @@ class Line(NamedTuple):
     step: int  # pixels from one tile to the next; as many outputs as there are in a tile
 
 
+# Pixels 1 and 2 of a tile are q and r of the docstring; the products are m, the one with a, u, v, the one with c.
 UPSAMPLED = Line(
-    source=[[{1: 1}], [{1: 1, 0: -1}], [{2: 1, 1: -1}]],
-    weights=[[{0: 1, 1: 1, 2: 1}], [{0: 1}], [{2: 1}]],
-    outputs=[{0: 1, 1: -1}, {0: 1, 2: 1}],
-    step=1,
+    source=[[{1: 1, 2: 1}], [{0: 1, 2: -1}], [{1: 1, 2: -1}], [{1: 1, 2: -1}], [{3: 1, 1: -1}]],
+    weights=[[{0: 0.5, 1: 0.5, 2: 0.5}], [{0: 1}], [{0: -0.5, 1: 0.5, 2: 0.5}], [{0: -0.5, 1: -0.5, 2: 0.5}], [{2: 1}]],
+    outputs=[{0: 1, 1: 1, 2: 1}, {0: 1, 3: -1}, {0: 1, 2: -1}, {0: 1, 3: 1, 4: 1}],
+    step=2,
 )
 
-# Transposed and put in order by pixels of x:  gx[q] = (a+b+c)*(gy[2q] + gy[2q+1]) + a*(gy[2q+2] - gy[2q])
-#                                                                                 + c*(gy[2q-1] - gy[2q+1])
-# The products are all added, so they are one product of three kinds. Pixel 0 of a tile is gy[2q-1].
+# Transposed, gx[q] = (b+c)*gy[2q] + a*gy[2q+2] + (a+b)*gy[2q+1] + c*gy[2q-1]. Again with s = a+b+c in common,
+#     gx[q] = s*(gy[2q+1] + gy[2r])  +  (b+c)*(gy[2q] - gy[2r])  +  c*(gy[2q-1] - gy[2q+1])
+#     gx[r] = s*(gy[2q+1] + gy[2r])  +  a*(gy[2r+2] - gy[2r])  +  (a+b)*(gy[2r+1] - gy[2q+1])
+# Pixel 0 of a tile is gy[2q-1].
 UPSAMPLED_GRAD = Line(
-    source=[[{1: 1, 2: 1}, {3: 1, 1: -1}, {0: 1, 2: -1}]],
-    weights=[[{0: 1, 1: 1, 2: 1}, {0: 1}, {2: 1}]],
-    outputs=[{0: 1}],
-    step=2,
+    source=[[{2: 1, 3: 1}], [{1: 1, 3: -1}], [{0: 1, 2: -1}], [{5: 1, 3: -1}], [{4: 1, 2: -1}]],
+    weights=[[{0: 1, 1: 1, 2: 1}], [{1: 1, 2: 1}], [{2: 1}], [{0: 1}], [{0: 1, 1: 1}]],
+    outputs=[{0: 1, 1: 1, 2: 1}, {0: 1, 3: 1, 4: 1}],
+    step=4,
 )
 
 STRIDED = Line(
@@ -142,13 +151,16 @@ def _times(rows: Sum, columns: Sum) -> dict[Place, float]:
 
 
 def square(line: Line) -> Square:
-    """Apply an algorithm to the rows and to the columns."""
+    """Apply an algorithm to the rows and to the columns. Products of the same pixels come one after the other."""
     count = len(line.source)
+    alike = [line.source.index(kinds) for kinds in line.source]
+    order = sorted(product(range(count), repeat=2), key=lambda pair: (alike[pair[0]], alike[pair[1]]))
+    place = {pair: at for at, pair in enumerate(order)}
     return Square(
-        source=[[_times(a, b) for a, b in product(rows, columns)] for rows, columns in product(line.source, repeat=2)],
-        weights=[[_times(a, b) for a, b in product(*pair)] for pair in product(line.weights, repeat=2)],
+        source=[[_times(a, b) for a, b in product(line.source[i], line.source[j])] for i, j in order],
+        weights=[[_times(a, b) for a, b in product(line.weights[i], line.weights[j])] for i, j in order],
         outputs=[
-            {i * count + j: value for (i, j), value in _times(rows, columns).items()}
+            {place[pair]: value for pair, value in _times(rows, columns).items()}
             for rows, columns in product(line.outputs, repeat=2)
         ],
         step=line.step,

@@ -2,7 +2,7 @@
 
     conv2d           3x3 kernel, stride 1      SINGLE       16 products for 36
                      4x4 kernel, stride 2      STRIDED      36 for 64
-    upsample_conv2d  3x3 kernel, scale 2       UPSAMPLED     9 for 36
+    upsample_conv2d  3x3 kernel, scale 2       UPSAMPLED    25 for 144
 
 and both gradients of each, for any padding. ``saving`` is how many multiplications remain, all waste counted: a tile
 that overhangs the image is computed, and so are missing images where a register has more lanes than there are.

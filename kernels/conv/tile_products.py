@@ -11,7 +11,7 @@ A task takes a band of rows of tiles in as many images as a register has lanes, 
 
 and then for a block of tiles at a time
 
-    2 add        makes at most 256 rows of B[p], whole registers added to whole registers
+    2 add        makes at most 256 rows of B[p], whole registers added to whole registers, if B[p - 1] is not the same
     3 multiply   A's panels of 12 rows by B's stripes of two registers, as ``gemm.py`` does
     4 finish     adds up the products to outputs, lays images apart again and writes rows of them
 
@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..jit import kernel
-from ..simd import PITCH, UNIT, transpose_square, write_run
+from ..simd import PITCH, UNIT, transpose_square, transpose_square_streaming, write_run
 from ..simd_sums import all_finite, weighted_sum
 from .gemm import multiply
 from .lanes import stage_lanes
@@ -81,6 +81,7 @@ class Tiling(NamedTuple):
     product_pitch: int = 0
     memory: int = 0
     tasks: int = 0
+    streamed: int = 0  # 1 if whole registers of y are written past the caches
 
 
 # A function is compiled again for a literal argument, but not for these.
@@ -155,7 +156,9 @@ def _write(y, memory, to, source, count, image_pitch, present, tiling):
     """y[to + image * image_pitch + j] = memory[source + j * lanes + image] for j < ``count`` and images present."""
     lanes = REGISTER_BYTES // y.itemsize
     for j in range(0, count, lanes):
-        if present == lanes and j + lanes <= count:
+        if present == lanes and j + lanes <= count and tiling.streamed and (to + j) % lanes == 0:
+            transpose_square_streaming(y, to + j, image_pitch, memory, source + j * lanes, lanes)
+        elif present == lanes and j + lanes <= count:
             transpose_square(y, to + j, image_pitch, memory, source + j * lanes, lanes)
         else:
             transpose_square(memory, tiling.square_at, lanes, memory, source + j * lanes, lanes)
@@ -203,7 +206,7 @@ def _finish(
 
 
 @kernel
-def convolve_task(x, a, bias, y, memory, first, offset, coefficient, tiling, task):
+def convolve_task(x, a, bias, y, memory, own_pixels, first, offset, coefficient, tiling, task):
     lanes = REGISTER_BYTES // y.itemsize
     first_image = task // tiling.bands * lanes
     band = task % tiling.bands * tiling.band_rows
@@ -221,15 +224,16 @@ def convolve_task(x, a, bias, y, memory, first, offset, coefficient, tiling, tas
             columns = min(tiling.block_columns, tiling.columns - column)
             for first_m in range(0, tiling.out_channels, tiling.chunk):
                 channels = min(tiling.chunk, tiling.out_channels - first_m)
-                for p in range(tiling.products):
-                    for block in range(tiling.channel_blocks):
-                        first_channel = block * tiling.channel_block
-                        depth = min(tiling.channel_block, tiling.channels - first_channel)
-                        sum_pixels(
-                            memory, tiling.columns_at, depth * tiling.pitch, tiling.pitch,
-                            first_channel * channel_size, p * tiling.kinds, first, offset, coefficient, depth,
-                            channel_size, tiling, row, rows, column, columns,
-                        )  # fmt: skip
+                for block in range(tiling.channel_blocks):
+                    first_channel = block * tiling.channel_block
+                    depth = min(tiling.channel_block, tiling.channels - first_channel)
+                    for p in range(tiling.products):
+                        if own_pixels[p]:
+                            sum_pixels(
+                                memory, tiling.columns_at, depth * tiling.pitch, tiling.pitch,
+                                first_channel * channel_size, p * tiling.kinds, first, offset, coefficient, depth,
+                                channel_size, tiling, row, rows, column, columns,
+                            )  # fmt: skip
                         panel = (p * tiling.channel_blocks + block) * tiling.padded_rows + first_m
                         multiply(
                             memory, tiling.products_at + p * tiling.product_pitch, tiling.pitch, a, panel * PITCH,

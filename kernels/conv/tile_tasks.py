@@ -15,11 +15,12 @@ SUM_WEIGHTS, CONVOLVE, CORRELATE = 0, 1, 2
 
 
 @kernel(parallel=True)
-def run_tasks(what, x, w, bias, y, a, memory, finite, strides, first, offset, coefficient, tilings):
+def run_tasks(what, x, w, bias, y, a, memory, finite, strides, own_pixels, first, offset, coefficient, tilings):
     """SUM_WEIGHTS makes A of w. Then CONVOLVE fills y: the convolution of x, plus bias. CORRELATE fills w with the
     weight gradient, of x and y.
 
-    All arrays are flat; ``strides`` are those of w by output channel and channel. ``finite`` has a number for each
+    All arrays are flat; ``strides`` are those of w by output channel and channel. ``own_pixels[p]``
+    says that product p's sums of pixels are not those of product p - 1. ``finite`` has a number for each
     worker, which becomes 0 if a result of its is not finite.
     """
     workers = finite.size
@@ -33,8 +34,8 @@ def run_tasks(what, x, w, bias, y, a, memory, finite, strides, first, offset, co
         else:
             for task in range(worker, tiling.tasks, workers):
                 if what == CONVOLVE:
-                    ended = convolve_task(x, a, bias, y, own, first, offset, coefficient, tiling, task)
+                    ended = convolve_task(x, a, bias, y, own, own_pixels, first, offset, coefficient, tiling, task)
                 else:
-                    ended = correlate_task(x, y, w, own, strides, first, offset, coefficient, tiling, task)
+                    ended = correlate_task(x, y, w, own, strides, own_pixels, first, offset, coefficient, tiling, task)
                 if not ended:
                     finite[worker] = 0

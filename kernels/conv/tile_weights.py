@@ -69,7 +69,7 @@ def _collect(gw, memory, strides, first, offset, coefficient, tiling, first_chan
 
 
 @kernel
-def correlate_task(x, y, gw, memory, strides, first, offset, coefficient, tiling, task):
+def correlate_task(x, y, gw, memory, strides, own_pixels, first, offset, coefficient, tiling, task):
     lanes = REGISTER_BYTES // x.itemsize
     first_channel = task * tiling.chunk
     channels = min(tiling.chunk, tiling.channels - first_channel)
@@ -94,11 +94,12 @@ def correlate_task(x, y, gw, memory, strides, first, offset, coefficient, tiling
                 for column in range(0, tiling.columns, tiling.block_columns):
                     columns = min(tiling.block_columns, tiling.columns - column)
                     for p in range(tiling.products):
-                        sum_pixels(
-                            memory, tiling.panels_at, ONE * PITCH, tiling.kinds * PITCH, tiling.stage_at,
-                            p * tiling.kinds, first, offset, coefficient, channels, channel_size, tiling, row, rows,
-                            column, columns,
-                        )  # fmt: skip
+                        if own_pixels[p]:
+                            sum_pixels(
+                                memory, tiling.panels_at, ONE * PITCH, tiling.kinds * PITCH, tiling.stage_at,
+                                p * tiling.kinds, first, offset, coefficient, channels, channel_size, tiling, row, rows,
+                                column, columns,
+                            )  # fmt: skip
                         _sum_gradients(
                             memory, p, first, offset, coefficient, tiling, row, rows, column, columns,
                             band_rows * tiling.side,

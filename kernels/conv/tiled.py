@@ -15,8 +15,10 @@ from .plan import Pair
 
 # What a task stages is read once per product, so it may lie in the third cache; the products and the block of B that
 # is multiplied belong in the second.
-_STAGE_BYTES = 2 * 1024 * 1024
-_PRODUCT_BYTES = 640 * 1024
+_STAGE_BYTES = 2048 * 1024
+# What is larger is not in the third cache any more when the next operator reads it.
+_STREAM_BYTES = 8 * 1024 * 1024
+_PRODUCT_BYTES = 1280 * 1024
 
 
 class Placed(NamedTuple):
@@ -41,6 +43,18 @@ def _pixel_sums(algorithm: Square, row: int, pixel: int) -> list[list[tuple[int,
         for kinds in algorithm.source
         for terms in kinds
     ]
+
+
+def _own_pixels(algorithm: Square) -> np.ndarray:
+    """Say of each product whether its sums of pixels differ from those of the product before."""
+    source = algorithm.source
+    return np.array([p == 0 or source[p] != source[p - 1] for p in range(len(source))])
+
+
+def _streamed(y: np.ndarray, lane: int) -> bool:
+    """Say whether y is too large for the cache, and aligned so that whole registers of it can bypass that."""
+    pitch = y[0].size
+    return y.nbytes >= _STREAM_BYTES and pitch % lane == 0 and y.ctypes.data % (lane * y.itemsize) == 0
 
 
 def _parts(count: int, most: int) -> int:
@@ -144,6 +158,7 @@ def convolve(
         product_pitch=product_rows * pitch,
         memory=up(memory_size, 16),
         tasks=groups * bands,
+        streamed=_streamed(y, lane),
     )
     panels = products * tiling.channel_blocks * padded_rows * PITCH
     memory = workspace(workers * tiling.memory + panels, x.dtype)
@@ -154,7 +169,7 @@ def convolve(
     for what in (tile_tasks.SUM_WEIGHTS, tile_tasks.CONVOLVE):
         tile_tasks.run_tasks(
             what, x.reshape(-1), w.reshape(-1), bias, y.reshape(-1), memory[workers * tiling.memory :], memory,
-            finite, strides, *table, blocks.record(tiling),
+            finite, strides, _own_pixels(algorithm), *table, blocks.record(tiling),
         )  # fmt: skip
     return bool(finite.all())
 
@@ -220,6 +235,6 @@ def correlate(placed: Placed, x: np.ndarray, y: np.ndarray, gw: np.ndarray, stri
     memory = workspace(workers * tiling.memory, x.dtype)
     tile_tasks.run_tasks(
         tile_tasks.CORRELATE, x.reshape(-1), gw.reshape(-1), np.empty(0, x.dtype), y.reshape(-1), memory[:0], memory,
-        finite, strides, *_table(sums, x.dtype), blocks.record(tiling),
+        finite, strides, _own_pixels(algorithm), *_table(sums, x.dtype), blocks.record(tiling),
     )  # fmt: skip
     return bool(finite.all())
