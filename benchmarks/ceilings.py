@@ -39,7 +39,7 @@ _compiled: dict[str, Any] = {}
 _CHAINS = 12
 
 
-def _kernels() -> dict[str, Any]:
+def compiled_kernels() -> dict[str, Any]:
     """Compile the multiply-add loop, as LLVM vector instructions that no compiler can take apart, and the triad."""
     if _compiled:
         return _compiled
@@ -106,7 +106,7 @@ def measure(dtype: str = "float32", seconds: float = 0.6) -> Ceilings:
     from scratchgan import kernels
 
     threads = kernels.get_num_threads()
-    compiled = _kernels()
+    compiled = compiled_kernels()
     itemsize = np.dtype(dtype).itemsize
     results = np.full(threads, 1e-3, dtype)
     count = 2_000_000

@@ -128,13 +128,18 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cold", action="store_true", help="overwrite the caches before each sample")
     parser.add_argument("--seconds", type=float, help="for all samples of one pass (default: 4; quick: 1; full: 10)")
     parser.add_argument("--relative-error", type=float, default=0.01, help="stop when the medians are known to this")
-    parser.add_argument("--rounds", type=int, help="exactly so many samples of each, whatever the error")
+    parser.add_argument("--visits", type=int, default=5, help="to each pass, all others in between (default: 5)")
+    parser.add_argument("--rounds", type=int, help="exactly so many samples in each visit, whatever the error")
     parser.add_argument("--memory", type=float, help="skip shapes that need more than this many GB")
     parser.add_argument("--no-ceilings", action="store_true", help="do not measure the roofline's ceilings")
     parser.add_argument("--json", type=Path, help="write every sample and the provenance")
     parser.add_argument("--html", type=Path, help="write the report")
     parser.add_argument("--markdown", type=Path, help="write the tables for a pull request")
     parser.add_argument("--google-benchmark", type=Path, help="write google-benchmark's JSON")
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _chosen_problems(options: argparse.Namespace) -> list[Any]:
@@ -180,9 +185,12 @@ def run_command(options: argparse.Namespace) -> int:
     for implementation in implementations:
         implementation.set_threads(options.threads)
     seconds = options.seconds or (1.0 if quick else 10 if options.full else 4)
-    settings = Settings(seconds, options.relative_error, cold=options.cold)
+    if options.visits < 1:
+        raise ValueError(f"--visits must be at least 1, got {options.visits}")
+    settings = Settings(seconds, options.relative_error, cold=options.cold, visits=options.visits)
     if options.rounds:
-        settings = Settings(1e9, 0.0, options.rounds, options.rounds, options.cold)
+        count = options.rounds * options.visits
+        settings = Settings(1e9, 0.0, count, count, options.cold, options.visits)
     provenance = machine.describe(options.threads)
     roof = None
     if not options.no_ceilings and "P" in MODES[mode] and options.device == "cpu":
@@ -205,7 +213,7 @@ def run_command(options: argparse.Namespace) -> int:
         results.skipped.append(line)
 
     limit = None if options.memory is None else int(options.memory * 1e9)
-    runner.run(problems, implementations, mode, settings, options.threads, clock, limit, seen, skip)
+    runner.run(problems, implementations, mode, settings, options.threads, clock, limit, seen, skip, _progress)
     for line in tables.summary_lines(results) + tables.verdict_lines(results.records):
         print(line)
     _write(options, results, profile)
@@ -243,8 +251,8 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--smallest", default="5%", help="a difference below this is SAME (default: 5%%)")
     parser.add_argument("--force", action="store_true", help="compare results of different machines or settings")
     parser.add_argument("--threads", type=int, default=default_threads(), help="for versions that are run again")
-    parser.add_argument("--processes", type=int, default=4, help="for each version that is run again (default: 4)")
-    parser.add_argument("--rounds", type=int, default=15, help="samples of each process (default: 15)")
+    parser.add_argument("--processes", type=int, default=5, help="for each version that is run again (default: 5)")
+    parser.add_argument("--rounds", type=int, default=9, help="samples of a pass in each process (default: 9)")
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     parser.add_argument("--json", type=Path, help="write the comparison")
 
@@ -266,8 +274,7 @@ def compare_command(options: argparse.Namespace) -> int:
         options.full = False
         problems = read_arguments(options.problems) if options.problems else _chosen_problems(options)
         with compare.checkout(options.a) as a, compare.checkout(options.b) as b:
-            pair = compare.rerun(a, b, [str(p) for p in problems], options.threads, options.processes, options.rounds)
-        found = compare.compare(*pair, options.force, effect)
+            found = compare.rerun(a, b, problems, options.threads, options.processes, options.rounds, effect, _progress)
     print(compare.table(found, options.markdown))
     if options.json:
         write_text(options.json, compare.as_json(found))

@@ -1,8 +1,7 @@
 """Two results, or two versions of the kernels: the same, faster, slower, or not to be told apart.
 
-Results that were saved are read. Versions (a commit, a branch, or a folder with a checkout) are run again, in turns: a
-process for each, A B B A, several times over, because a process's layout of memory moves its times more than the noise
-within it does.
+Results that were saved are read; what the machine did between them is judged by the anchors (`anchor.py`) that each run
+timed beside the kernels. Versions (a commit, a branch, or a folder with a checkout) are run again, in turns.
 """
 
 from __future__ import annotations
@@ -13,12 +12,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 from . import machine, statistics, tables
+from .descriptor import DIRECTIONS, Problem
 from .results import Results
 
 ROOT = Path(__file__).parent.parent
@@ -41,6 +41,8 @@ class Comparison:
     ratio: float
     low: float
     high: float
+    samples_a: list[list[float]]  # seconds, by visit
+    samples_b: list[list[float]]
 
 
 def compare(
@@ -59,11 +61,13 @@ def compare(
         other = others.get(record.key)
         if other is None:
             continue
-        verdict, ratio, low, high = statistics.verdict(record.samples, other.samples, effect)
+        verdict, ratio, low, high = statistics.separate_verdict(
+            record.by_visit, other.by_visit, record.anchors, other.anchors, effect
+        )
         found.append(
             Comparison(
                 record.title, record.passed, record.implementation, record.summary.median, other.summary.median,
-                verdict, ratio, low, high,
+                verdict, ratio, low, high, record.by_visit, other.by_visit,
             )
         )  # fmt: skip
     if not found:
@@ -127,51 +131,115 @@ def checkout(version: str) -> Iterator[Path]:
             subprocess.run([*git, "remove", "--force", path], cwd=ROOT, check=False, capture_output=True)
 
 
-def rerun(
-    a: Path, b: Path, problems: Sequence[str], threads: int, rounds: int, samples: int
-) -> tuple[Results, Results]:
-    """Time both checkouts' kernels in processes that take turns; return their results, with all samples in order."""
-    collected: tuple[list[Results], list[Results]] = ([], [])
-    for index in range(rounds):
-        for which in (0, 1) if index % 2 == 0 else (1, 0):
-            collected[which].append(_worker((a, b)[which], problems, threads, samples))
-            time.sleep(0.2)
-    return _merged(collected[0]), _merged(collected[1])
+class _Version:
+    """A running process with the kernels of one checkout, timed by this checkout's harness."""
 
-
-def _worker(tree: Path, problems: Sequence[str], threads: int, samples: int) -> Results:
-    """Run this harness on another checkout's kernels, in a process of its own."""
-    from .results import load
-
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+    def __init__(self, tree: Path, threads: int, folder: Path):
+        self.tree = tree
         # The harness is this checkout's: both sides are to be measured by one. The kernels are the other's.
-        package = Path(folder) / "path"
-        package.mkdir()
-        (package / "benchmarks").symlink_to(ROOT / "benchmarks", target_is_directory=True)
-        result = Path(folder) / "result.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "benchmarks").exists():
+            (folder / "benchmarks").symlink_to(ROOT / "benchmarks", target_is_directory=True)
         # Python's own search path comes before an installed package's redirection, so the other's kernels are found.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(package), str(tree)])}
-        command = [
-            sys.executable, "-P", "-m", "benchmarks", "run", "--mode", "performance", "--impl", "ours",
-            "--threads", str(threads), "--rounds", str(samples), "--no-ceilings", "--json", str(result), *problems,
-        ]  # fmt: skip
-        done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
-        if done.returncode:
-            raise CompareError(f"the run on {tree} failed:\n{(done.stderr or done.stdout).strip()[-2000:]}")
-        return load(result)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(tree)])}
+        self._errors = (folder / f"{os.getpid()}-{id(self)}.log").open("w+", encoding="utf-8")
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "benchmarks.worker", str(threads)],
+            env=environment, cwd=folder, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+        )  # fmt: skip
+        self.kernels = Path(self._answer()["kernels"])
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Send a request and return the answer."""
+        assert self._process.stdin is not None
+        try:
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            self._fail()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._fail()
+        return json.loads(line)
+
+    def _fail(self) -> NoReturn:
+        self._process.wait()
+        self._errors.seek(0)
+        raise CompareError(f"the process with the kernels of {self.tree} ended:\n{self._errors.read()[-2000:]}")
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+        self._errors.close()
 
 
-def _merged(results: Sequence[Results]) -> Results:
-    """The samples of several processes in one result."""
-    first = results[0]
-    records = {record.key: record for record in first.records}
-    for other in results[1:]:
-        for record in other.records:
-            if record.key in records:
-                records[record.key].samples += record.samples
-    for record in records.values():
-        record.warning = statistics.instability(record.samples)
-    return first
+def rerun(
+    a: Path,
+    b: Path,
+    problems: Sequence[Problem],
+    threads: int,
+    processes: int,
+    rounds: int,
+    effect: float = statistics.SMALLEST_EFFECT,
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[Comparison]:
+    """Time both checkouts' kernels, sample by sample in turns, in two processes at a time, started several times over.
+
+    Samples that follow each other meet the same machine; a new process lays out its memory anew, and what that does to
+    a kernel is part of the interval, as each pair of processes is one visit.
+    """
+    passes = [p.directed(direction) for p in problems for direction in p.directions]
+    samples: dict[str, tuple[list[list[float]], list[list[float]]]] = {str(p): ([], []) for p in passes}
+    lacking: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        for pair in range(processes):
+            progress(f"pair {pair + 1} of {processes}, {len(passes)} passes")
+            trees = [a, b] if pair % 2 == 0 else [b, a]
+            with contextlib.ExitStack() as stack:
+                versions = []
+                for tree in trees:
+                    versions.append(_Version(tree, threads, Path(name)))
+                    stack.callback(versions[-1].close)
+                    if versions[-1].kernels.parent != tree and versions[-1].kernels.parent.parent != tree:
+                        raise CompareError(f"the kernels of {tree} were to be timed, not {versions[-1].kernels}")
+                sides = versions if pair % 2 == 0 else versions[::-1]
+                for one in passes:
+                    ready = [side.ask(build=str(one)) for side in sides]
+                    errors = [
+                        f"{s.tree}: {answer['error']}"
+                        for s, answer in zip(sides, ready, strict=True)
+                        if "error" in answer
+                    ]
+                    if errors:
+                        lacking[str(one)] = errors[0]
+                        continue
+                    calls = max(answer["calls"] for answer in ready)
+                    visits: tuple[list[float], list[float]] = ([], [])
+                    for index in range(rounds):
+                        for which in (0, 1) if index % 2 == 0 else (1, 0):
+                            visits[which].append(sides[which].ask(sample=calls)["seconds"])
+                    for which in (0, 1):
+                        samples[str(one)][which].append(visits[which])
+    for problem, error in lacking.items():
+        progress(f"{problem} is skipped: {error}")
+    found = [_compared(p, *samples[str(p)], effect) for p in passes if samples[str(p)][0]]
+    if not found:
+        raise CompareError("no pass ran on both versions")
+    return found
+
+
+def _compared(problem: Problem, a: list[list[float]], b: list[list[float]], effect: float) -> Comparison:
+    verdict, ratio, low, high = statistics.paired_verdict(a, b, effect)
+    before, after = (statistics.summarise([s for visit in side for s in visit]).median for side in (a, b))
+    title = problem.name or str(problem.directed(""))
+    passed = DIRECTIONS[problem.direction]
+    return Comparison(title, passed, "ours", before, after, verdict, ratio, low, high, a, b)
 
 
 def as_json(comparisons: Sequence[Comparison]) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 
 from scratchgan import Tensor, grad, ops
 
-from .statistics import ratio_interval, summarise
+from .statistics import paired_ratio, summarise
 
 OPERATORS = 1000
 
@@ -142,7 +142,7 @@ def command(options: argparse.Namespace) -> int:
     for name, seconds in times.items():
         text = f"{name:14} {summarise(seconds).median / OPERATORS * 1e6:8.2f} us an operator (n={len(seconds)})"
         if name != "ours":
-            ratio, low, high = ratio_interval(seconds, times["ours"])
+            ratio, low, high = paired_ratio([seconds], [times["ours"]])
             text += f"  {ratio:.2f} of ours (99 %: {low:.2f} to {high:.2f})"
         print(text)
     if options.json:

@@ -90,23 +90,29 @@ def reduction_length(problem: Problem) -> int:
     return max(1, channels // p.groups * window * (math.prod(p.scale) if p.direction == "BWD_D" else 1))
 
 
+#: A prime, so that no stride of an array is a multiple of it: a kernel that reads the wrong place reads other numbers.
+_PERIOD = 1_000_003
+
+
 def inputs(problem: Problem, fill: str, seed: int = 0) -> Arrays:
     """Return the arrays that the pass reads: ``fill`` "integers" (-4 to 4) or "normal" (mean 0, variance 1).
 
-    Products of small integers add up without rounding in any order, so a result can be compared bit by bit.
+    Products of small integers add up without rounding in any order, so a result can be compared bit by bit. A long
+    array repeats itself after a prime number of elements: drawing them all would take longer than the kernels do.
     """
     rng = np.random.default_rng(seed)
     sizes = shapes(problem)
     arrays = {}
     for name in read_by(problem):
         shape = sizes[name]
+        drawn = min(math.prod(shape), _PERIOD)
         if fill == "integers":
-            values = rng.integers(-4, 5, shape).astype(problem.dtype)
+            values = rng.integers(-4, 5, drawn).astype(problem.dtype)
         elif fill == "normal":
-            values = rng.standard_normal(shape, problem.dtype)
+            values = rng.standard_normal(drawn, problem.dtype)
         else:
             raise ValueError(f"fill must be integers or normal, got {fill!r}")
-        arrays[name] = values
+        arrays[name] = np.resize(values, shape)
     return arrays
 
 

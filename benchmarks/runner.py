@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from . import statistics
+from .anchor import Anchor
 from .ceilings import Ceilings
 from .correctness import FAILED, UNIMPLEMENTED, check, check_gradient, repeat_line
 from .descriptor import DIRECTIONS, Problem, parse
 from .peers import Implementation, Unimplemented
 from .problem import flops, inputs, memory_available, memory_needed, moved_bytes
-from .sampling import Clock, Settings, sample
+from .sampling import SLOW, Clock, Settings, WallClock, sample
 
 #: What the modes do. benchdnn's letters are taken too.
 MODES = {
@@ -44,6 +48,10 @@ class Record:
     stopped: str = ""
     warning: str = ""
     cache: str = "warm"
+    #: How many of the samples were taken in each visit.
+    visits: list[int] = field(default_factory=list)
+    #: Median seconds of each anchor (see `anchor.py`) in each visit.
+    anchors: list[list[float]] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -64,6 +72,12 @@ class Record:
     def passed(self) -> str:
         """forward, input_grad or weight_grad."""
         return DIRECTIONS[self.direction]
+
+    @property
+    def by_visit(self) -> list[list[float]]:
+        """The samples of each visit; all of them in one if nothing is known of visits."""
+        ends = list(itertools.accumulate(self.visits or [len(self.samples)]))
+        return [self.samples[begin:end] for begin, end in zip([0, *ends], ends, strict=False) if end > begin]
 
     @property
     def summary(self) -> statistics.Summary:
@@ -102,6 +116,7 @@ def run_pass(
     settings: Settings,
     threads: int,
     clock: Clock | None = None,
+    anchor: Anchor | None = None,
 ) -> list[Record]:
     """Run one pass of one problem. What is wrong is not timed: a speed beside FAILED would be read as a speed."""
     records = []
@@ -116,25 +131,54 @@ def run_pass(
             record.verdict, record.reason = outcome.verdict, outcome.reason
         records.append(record)
     if "P" in MODES[mode]:
-        timed: dict[str, Callable[[], Any]] = {}
-        arrays = inputs(problem, "normal")
-        for record, implementation in zip(records, implementations, strict=True):
-            if record.verdict in (FAILED, UNIMPLEMENTED):
-                continue
-            try:
-                timed[record.implementation] = implementation.build(problem, arrays)
-            except Unimplemented as error:
-                record.verdict, record.reason = UNIMPLEMENTED, str(error)
-            except Exception as error:  # a peer that breaks must not end the run
-                record.verdict, record.reason = FAILED, f"raised {type(error).__name__}: {error}"
-        if timed:
-            gc.collect()
-            for name, measured in sample(timed, settings, clock).items():
-                record = next(r for r in records if r.implementation == name)
-                record.samples, record.calls = measured.samples, measured.calls
-                record.compile_seconds = measured.compile_seconds
-                record.stopped, record.warning = measured.stopped, measured.warning
+        visit(problem, implementations, records, settings, clock, anchor)
     return records
+
+
+def visit(
+    problem: Problem,
+    implementations: Sequence[Implementation],
+    records: Sequence[Record],
+    settings: Settings,
+    clock: Clock | None = None,
+    anchor: Anchor | None = None,
+) -> None:
+    """Take samples of a pass, on new arrays, and add them to its records.
+
+    What failed is left out, and so is what was too slow for its share of the time in an earlier visit.
+    """
+    timed: dict[str, Callable[[], Any]] = {}
+    arrays = inputs(problem, "normal")
+    again = any(record.samples for record in records)
+    for record, implementation in zip(records, implementations, strict=True):
+        if record.verdict in (FAILED, UNIMPLEMENTED) or (again and record.stopped.startswith(SLOW)):
+            continue
+        try:
+            timed[record.implementation] = implementation.build(problem, arrays)
+        except Unimplemented as error:
+            record.verdict, record.reason = UNIMPLEMENTED, str(error)
+        except Exception as error:  # a peer that breaks must not end the run
+            record.verdict, record.reason = FAILED, f"raised {type(error).__name__}: {error}"
+    if not timed:
+        return
+    gc.collect()
+    before = anchor.measure() if anchor else ()
+    found = sample(timed, settings, clock)
+    after = anchor.measure() if anchor else ()
+    machine = [float(np.median([*one, *other])) for one, other in zip(before, after, strict=True)]
+    for record in records:
+        measured = found.get(record.implementation)
+        if measured is None:
+            continue
+        record.samples += measured.samples
+        record.visits.append(len(measured.samples))
+        record.calls = measured.calls
+        if machine:
+            record.anchors.append(machine)
+        if not again:
+            record.compile_seconds = measured.compile_seconds
+        record.stopped = measured.stopped
+        record.warning = statistics.instability(record.samples)
 
 
 def run_gradients(problem: Problem, implementations: Sequence[Implementation], threads: int) -> list[Record]:
@@ -162,19 +206,37 @@ def run(
     memory_limit: int | None = None,
     seen: Callable[[list[Record]], None] = lambda records: None,
     skipped: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> list[Record]:
-    """Run every pass that the problems ask for; ``seen`` gets the records of each as soon as it is done."""
-    everything: list[Record] = []
+    """Run every pass that the problems ask for; ``seen`` gets the records of each as soon as it is done.
+
+    With several visits, all passes are visited once, then all of them again, and so on: whatever the machine does for a
+    while, it does to one visit and not to one kernel.
+    """
+    wanted: list[Problem] = []
     for problem in problems:
         line = too_large(problem, memory_limit)
         if line:
             skipped(line)
-            continue
-        for one in [problem] if mode == "gradient" else [problem.directed(d) for d in problem.directions]:
-            if mode == "gradient":
-                records = run_gradients(one, implementations, threads)
+        else:
+            wanted += [problem] if mode == "gradient" else [problem.directed(d) for d in problem.directions]
+    found: list[list[Record]] = []
+    if mode == "gradient":
+        for one in wanted:
+            found.append(run_gradients(one, implementations, threads))
+            seen(found[-1])
+        return [record for records in found for record in records]
+    visits = settings.visits if "P" in MODES[mode] else 1
+    anchor = Anchor() if visits > 1 and isinstance(clock or WallClock(), WallClock) else None
+    each = settings.of_a_visit()
+    for index in range(visits):
+        if visits > 1:
+            progress(f"visit {index + 1} of {visits} to {len(wanted)} passes")
+        for position, one in enumerate(wanted):
+            if index == 0:
+                found.append(run_pass(one, implementations, mode, each, threads, clock, anchor))
             else:
-                records = run_pass(one, implementations, mode, settings, threads, clock)
-            everything += records
-            seen(records)
-    return everything
+                visit(one, implementations, found[position], each, clock, anchor)
+            if index == visits - 1:
+                seen(found[position])
+    return [record for records in found for record in records]

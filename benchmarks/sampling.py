@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +22,8 @@ from .machine import cache_bytes
 SHORTEST = 500e-6
 #: Samples of a candidate of which the least number of rounds would take more than the time there is.
 SLOW_SAMPLES = 3
+#: How `Measurement.stopped` begins for such a candidate.
+SLOW = "too slow for the time"
 #: Threads of another library that wait busily give up within this time.
 _PAUSE = 0.003
 
@@ -44,13 +46,28 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Settings:
-    """When to stop sampling. ``seconds`` is for all candidates of a problem together."""
+    """When to stop sampling. ``seconds`` is for all candidates of a problem together, in all visits.
+
+    A run that visits each pass several times, with all other passes in between, knows how its figures drift.
+    """
 
     seconds: float = 4.0
     relative_error: float = 0.01
     least_rounds: int = 7
     most_rounds: int = 200
     cold: bool = False
+    visits: int = 1
+
+    def of_a_visit(self) -> Settings:
+        """The settings of one visit."""
+        each = max(1, self.visits)
+        return replace(
+            self,
+            seconds=self.seconds / each,
+            least_rounds=max(SLOW_SAMPLES, math.ceil(self.least_rounds / each)),
+            most_rounds=max(SLOW_SAMPLES, math.ceil(self.most_rounds / each)),
+            visits=1,
+        )
 
 
 class Clock(Protocol):
@@ -135,6 +152,6 @@ def sample(
         error = statistics.relative_error(own.samples)
         own.stopped = "relative error" if error <= settings.relative_error else "time limit"
         if own.samples and len(own.samples) < settings.least_rounds and name in slow:
-            own.stopped = f"time limit, {len(own.samples)} samples: one call takes {usual[name]:.1f} s"
+            own.stopped = f"{SLOW}, {len(own.samples)} samples: one call takes {usual[name]:.1f} s"
         own.warning = statistics.instability(own.samples)
     return measured

@@ -2,6 +2,7 @@
 
     same        the same kernel twice, in turns, on arrays of its own: at most one of 20 may come out FASTER or SLOWER
     slowed      a kernel against itself with a planted slowdown of ten per cent, in turns: 10 of 10 must be SLOWER
+    runs        the same two questions asked of whole runs, one after the other, a process and a result file each
     agreement   its GFLOP/s of NumPy's matrix product and PyTorch's convolution against timeit and torch.utils.benchmark
 
 It needs an otherwise idle machine; a busy one makes comparisons AMBIGUOUS, and can make them wrong.
@@ -23,8 +24,10 @@ from .descriptor import Problem
 from .peers import Implementation
 from .problem import Arrays
 
-PARTS = ("same", "slowed", "agreement")
+PARTS = ("same", "slowed", "runs", "agreement")
 SLOWDOWN = 1.10
+#: Visits to each pass in a run.
+VISITS = 5
 #: Twenty passes that take 0.1 to 20 ms.
 LAYERS = ("D28.1", "D28.2", "D64.4", "G64.2", "U28.1", "T64.4", "D64.2.norm")
 MATRIX = "ip --dir=FWD_D mb1152ic1152oc1152"
@@ -83,17 +86,22 @@ def command(options: argparse.Namespace) -> int:
             _process("turns", path / "turns.json", options)
             compared = json.loads((path / "turns.json").read_text("utf-8"))
             found.update({part: compared[part] for part in ("same", "slowed") if part in parts})
+        if "runs" in parts:
+            found.update(runs(path, options))
         if "agreement" in parts:
             found["agreement"] = agreement(options.threads, path)
     ok = True
-    if "same" in found:
-        alarms = sum(v["verdict"] in ("FASTER", "SLOWER") for v in found["same"])
-        ok &= alarms <= 1
-        print(f"same: {_counts(found['same'])}; {alarms} false alarms of {len(found['same'])}")
-    if "slowed" in found:
-        seen = sum(v["verdict"] == "SLOWER" for v in found["slowed"])
-        ok &= seen == len(found["slowed"])
-        print(f"slowed by 10 %: {_counts(found['slowed'])}; {seen} of {len(found['slowed'])} seen")
+    for kind, how in (("", "in turns"), ("runs_", "runs one after the other")):
+        if f"{kind}same" in found:
+            same = found[f"{kind}same"]
+            alarms = sum(v["verdict"] in ("FASTER", "SLOWER") for v in same)
+            ok &= alarms <= 1
+            print(f"same, {how}: {_counts(same)}; {alarms} false alarms of {len(same)}")
+        if f"{kind}slowed" in found:
+            slowed = found[f"{kind}slowed"]
+            seen = sum(v["verdict"] == "SLOWER" for v in slowed)
+            ok &= seen == len(slowed)
+            print(f"slowed by 10 %, {how}: {_counts(slowed)}; {seen} of {len(slowed)} seen")
     for name, (ours, theirs) in found.get("agreement", {}).items():
         ok &= abs(ours / theirs - 1) <= 0.05
         print(f"agreement, {name}: {ours:.1f} GFLOP/s here, {theirs:.1f} independently: {ours / theirs - 1:+.1%}")
@@ -113,7 +121,7 @@ def _counts(verdicts: list[dict[str, Any]]) -> str:
 def _process(what: str, path: Path, options: argparse.Namespace) -> None:
     root = Path(__file__).parent.parent
     words = [sys.executable, "-m", "benchmarks.selftest", what, str(path), str(options.threads)]
-    if what == "turns":
+    if what in ("turns", "run", "slowed run"):
         words.append(str(options.seconds))
     done = subprocess.run(words, cwd=root, capture_output=True, text=True)
     if done.returncode:
@@ -135,7 +143,7 @@ def _turns(threads: int, seconds: float) -> dict[str, list[dict[str, Any]]]:
         measured = sample(candidates, Settings(seconds, 0.003, least_rounds=15))
         for part, name in (("same", "b"), ("slowed", "slowed")):
             if name in measured:
-                verdict, ratio, low, high = statistics.paired_verdict(measured["a"].samples, measured[name].samples)
+                verdict, ratio, low, high = statistics.paired_verdict([measured["a"].samples], [measured[name].samples])
                 found[part].append(
                     {
                         "problem": str(problem), "verdict": verdict, "ratio": ratio, "low": low, "high": high,
@@ -143,6 +151,29 @@ def _turns(threads: int, seconds: float) -> dict[str, list[dict[str, Any]]]:
                     }
                 )  # fmt: skip
     return found
+
+
+def runs(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Two runs of all passes and a slowed one of every other, one after the other; return both comparisons."""
+    from .compare import compare
+    from .results import load
+
+    results = []
+    for name, what in (("first", "run"), ("second", "run"), ("slowed", "slowed run")):
+        _process(what, folder / f"{name}.json", options)
+        results.append(load(folder / f"{name}.json"))
+    found = {"runs_same": compare(results[0], results[1]), "runs_slowed": compare(results[0], results[2])}
+    return {part: [c.__dict__ for c in comparisons] for part, comparisons in found.items()}
+
+
+def _run(threads: int, seconds: float, implementation: Implementation, chosen: list[Problem], path: Path) -> None:
+    """A run like any other, of one implementation."""
+    from . import machine, results, runner
+    from .sampling import Settings
+
+    settings = Settings(seconds, 0.003, least_rounds=15, visits=VISITS)
+    records = runner.run(chosen, [implementation], "performance", settings, threads)
+    results.save(path, results.Results(machine.describe(threads), records, settings=dict(settings.__dict__)))
 
 
 def agreement(threads: int, folder: Path) -> dict[str, tuple[float, float]]:
@@ -211,7 +242,13 @@ def _main(what: str, path: Path, threads: int, seconds: float) -> None:
         write_text(path, json.dumps((_independent if what == "independent" else _harness)(name, threads)))
         return
     prepare(threads)
-    write_text(path, json.dumps(_turns(threads, seconds)))
+    if what == "turns":
+        write_text(path, json.dumps(_turns(threads, seconds)))
+        return
+    from .peers.ours import Ours
+
+    slow = what == "slowed run"
+    _run(threads, seconds, Slowed() if slow else Ours(), problems()[::2] if slow else problems(), path)
 
 
 if __name__ == "__main__":

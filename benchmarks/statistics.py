@@ -1,13 +1,17 @@
-"""Medians, their confidence intervals, and the test by which two sets of samples are compared.
+"""Medians, their confidence intervals, and the tests by which sets of samples are compared.
 
-All intervals are made by resampling (B. Efron, "Bootstrap methods: another look at the jackknife", 1979), in blocks of
-neighbouring samples, because a slow second is followed by another slow one (H. Künsch, "The jackknife and the bootstrap
-for general stationary observations", 1989). Nothing is assumed of the distribution of the times but that.
+What is compared is a ratio of times, so everything is done with logarithms. The samples of one visit to a kernel are
+alike, for the machine's speed changes slowly; so *visits*, spread over the run, are the unit, and not samples. An
+interval comes from how much the visits' medians differ, with Student's t ("The probable error of a mean", 1908), for
+two runs in B. Welch's form (1947). Within one visit two candidates that took turns are compared round by round, and the
+interval of the median ratio lies between two of the ratios (the sign test), which assumes nothing of how they are
+distributed.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +19,19 @@ import numpy as np
 CONFIDENCE = 0.99
 #: A difference below this is none: the layout of memory alone moves a kernel by a few per cent from start to start.
 SMALLEST_EFFECT = 0.05
-_RESAMPLES = 2000
+#: Rounds of one visit, below which no two of their ratios enclose the median with this confidence.
+LEAST_ROUNDS = 8
+#: Visits of each of two runs that did not take turns, below which nothing is known of how the machine drifts.
+LEAST_VISITS = 3
+
+#: The 99.5 % quantiles of Student's t for 1, 2, ... degrees of freedom.
+_STUDENT = (
+    63.66, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169, 3.106, 3.055, 3.012, 2.977, 2.947, 2.921,
+    2.898, 2.878, 2.861, 2.845, 2.831, 2.819, 2.807, 2.797, 2.787, 2.779, 2.771, 2.763, 2.756, 2.750,
+)  # fmt: skip
+
+#: Samples of one candidate, in seconds, visit by visit.
+Visits = Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -38,8 +54,7 @@ def summarise(samples: list[float]) -> Summary:
 def relative_error(samples: list[float]) -> float:
     """Half the width of the median's 95 % interval, over the median; infinite for fewer than six samples.
 
-    The interval lies between two order statistics, whose ranks are those of the binomial distribution (no resampling:
-    this is asked after every round).
+    The interval lies between two order statistics, whose ranks are those of the binomial distribution.
     """
     n = len(samples)
     if n < 6:
@@ -49,57 +64,97 @@ def relative_error(samples: list[float]) -> float:
     return (ordered[n - 1 - rank] - ordered[rank]) / 2 / ordered[n // 2]
 
 
-def resampled_medians(samples: list[float], seed: int) -> np.ndarray:
-    """Return the medians of resamples in blocks of about the cube root of n neighbours."""
-    values = np.asarray(samples, np.float64)
-    n = len(values)
-    length = max(1, round(n ** (1 / 3)))
-    rng = np.random.default_rng(seed)
-    starts = rng.integers(0, n, (_RESAMPLES, -(-n // length)))
-    index = (starts[..., None] + np.arange(length)).reshape(_RESAMPLES, -1)[:, :n] % n
-    return np.median(values[index], axis=1)
+def paired_ratio(numerator: Visits, denominator: Visits) -> tuple[float, float, float]:
+    """Return (ratio, low, high) of two candidates that took turns: how many times the first takes as long.
 
-
-def ratio_interval(
-    numerator: list[float], denominator: list[float], confidence: float = CONFIDENCE
-) -> tuple[float, float, float]:
-    """Return (ratio of the medians, low, high): how many times the first takes as long as the second."""
-    ratio = float(np.median(numerator) / np.median(denominator))
-    ratios = resampled_medians(numerator, 1) / resampled_medians(denominator, 2)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(ratios, [tail, 1 - tail])
-    return ratio, float(min(low, ratio)), float(max(high, ratio))
-
-
-def verdict(
-    before: list[float], after: list[float], effect: float = SMALLEST_EFFECT
-) -> tuple[str, float, float, float]:
-    """Compare two sets of samples: (SAME, FASTER, SLOWER or AMBIGUOUS; ratio after/before, low, high).
-
-    By the 99 % interval of the ratio of medians: SLOWER if all of it lies above 1 + effect, FASTER if all of it lies
-    below 1/(1 + effect), SAME if all of it lies between; AMBIGUOUS otherwise, and for fewer than six samples.
+    What slowed the machine down in a round slowed both down, and is divided out. Rounds and visits that only one of
+    them has are left out. With fewer than `LEAST_ROUNDS` rounds the interval is all that was seen.
     """
-    if min(len(before), len(after)) < 6:
-        return "AMBIGUOUS", *ratio_interval(after, before)
-    return _judged(*ratio_interval(after, before), effect)
+    visits = [
+        [math.log(n / d) for n, d in zip(above, below, strict=False)]
+        for above, below in zip(numerator, denominator, strict=False)
+    ]
+    visits = [ratios for ratios in visits if ratios]
+    if len(visits) >= LEAST_VISITS:
+        medians = [float(np.median(ratios)) for ratios in visits]
+        middle, error = float(np.mean(medians)), _spread(medians) / math.sqrt(len(medians))
+        width = error * _student(len(medians) - 1)
+        return math.exp(middle), math.exp(middle - width), math.exp(middle + width)
+    ratios = sorted(ratio for visit in visits for ratio in visit)
+    rank = _rank(len(ratios))
+    return math.exp(float(np.median(ratios))), math.exp(ratios[rank]), math.exp(ratios[len(ratios) - 1 - rank])
 
 
-def paired_verdict(
-    before: list[float], after: list[float], effect: float = SMALLEST_EFFECT
-) -> tuple[str, float, float, float]:
-    """Compare samples that were taken in turns: by the median of each round's own ratio, and its 99 % interval.
+def paired_verdict(before: Visits, after: Visits, effect: float = SMALLEST_EFFECT) -> tuple[str, float, float, float]:
+    """Compare two candidates that took turns: (SAME, FASTER, SLOWER or AMBIGUOUS; ratio after/before, low, high).
 
-    What slowed the machine down in a round slowed both down, and is divided out. Rounds that only one side has are left
-    out. Otherwise as `verdict`.
+    By the 99 % interval of `paired_ratio`: SLOWER if all of it lies above 1 + effect, FASTER if all of it lies below
+    1/(1 + effect), SAME if all of it lies between. AMBIGUOUS otherwise, and for too few rounds or visits.
     """
-    ratios = [b / a for a, b in zip(before, after, strict=False)]
-    medians = resampled_medians(ratios, 1)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(medians, [tail, 1 - tail])
-    ratio = float(np.median(ratios))
-    if len(ratios) < 6:
-        return "AMBIGUOUS", ratio, float(low), float(high)
-    return _judged(ratio, float(low), float(high), effect)
+    interval = paired_ratio(after, before)
+    rounds = [min(len(a), len(b)) for a, b in zip(after, before, strict=False)]
+    if sum(rounds) < LEAST_ROUNDS and sum(count > 0 for count in rounds) < LEAST_VISITS:
+        return "AMBIGUOUS", *interval
+    return _judged(*interval, effect)
+
+
+def separate_verdict(
+    before: Visits,
+    after: Visits,
+    anchors_before: Sequence[Sequence[float]] = (),
+    anchors_after: Sequence[Sequence[float]] = (),
+    effect: float = SMALLEST_EFFECT,
+) -> tuple[str, float, float, float]:
+    """Compare two runs that did not take turns, with what the machine itself did meanwhile; otherwise as above.
+
+    ``anchors_*`` hold, for each visit, the seconds of each kernel of `anchor.py`, which is the same in both runs. If an
+    anchor took significantly longer in one of them, the machine was not the same; how much of that this kernel felt,
+    and in which direction, is not known. So the interval grows both ways by as much as the anchors differ.
+    """
+    ratio, low, high = _welch(_medians(before), _medians(after))
+    for which in range(min((len(values) for values in (*anchors_before, *anchors_after)), default=0)):
+        sides = [[math.log(values[which]) for values in anchors] for anchors in (anchors_before, anchors_after)]
+        moved, least, most = _welch(*sides)
+        if least > 1 or most < 1:
+            moved = max(moved, 1 / moved)
+            low, high = low / moved, high * moved
+    if min(len(before), len(after)) < LEAST_VISITS:
+        return "AMBIGUOUS", ratio, low, high
+    return _judged(ratio, low, high, effect)
+
+
+def _medians(visits: Visits) -> list[float]:
+    return [math.log(np.median(samples)) for samples in visits if len(samples)]
+
+
+def _spread(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def _student(degrees: float) -> float:
+    return _STUDENT[min(len(_STUDENT), max(1, math.floor(degrees))) - 1]
+
+
+def _welch(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float]:
+    """(ratio, low, high) of exp(mean of after - mean of before); the spreads may differ."""
+    middle = float(np.mean(after) - np.mean(before))
+    parts = [_spread(values) ** 2 / len(values) for values in (before, after)]
+    error = math.sqrt(sum(parts))
+    degrees = min(len(before), len(after)) - 1.0
+    if error > 0:
+        spent = sum(p**2 / (len(v) - 1) for p, v in zip(parts, (before, after), strict=True) if len(v) > 1)
+        degrees = error**4 / spent
+    width = error * _student(degrees)
+    return math.exp(middle), math.exp(middle - width), math.exp(middle + width)
+
+
+def _rank(n: int) -> int:
+    """The rank from either end of the order statistics that enclose the median of n with 99 % confidence."""
+    tail, rank = 0.5**n, 0
+    while tail + math.comb(n, rank + 1) * 0.5**n <= (1 - CONFIDENCE) / 2:
+        rank += 1
+        tail += math.comb(n, rank) * 0.5**n
+    return rank
 
 
 def _judged(ratio: float, low: float, high: float, effect: float) -> tuple[str, float, float, float]:

@@ -168,7 +168,7 @@ def ratio_line(times: dict[str, list[float]], family: str) -> str:
     if not rivals or "ours" not in times:
         return ""
     best = min(rivals, key=lambda side: statistics.summarise(times[side]).median)
-    ratio, low, high = statistics.ratio_interval(times[best], times["ours"])
+    ratio, low, high = statistics.paired_ratio([times[best]], [times["ours"]])
     return f"{best} / ours = {ratio:.2f} (99 %: {low:.2f} to {high:.2f})"
 
 

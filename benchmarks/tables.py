@@ -73,7 +73,7 @@ def ratio_rows(results: Results, rival: str) -> list[tuple[str, str, str, float,
     for records in by_pass(results.records).values():
         mine, other = ours(records), best_of(records, rival)
         if mine and other:
-            interval = statistics.ratio_interval(other.samples, mine.samples)
+            interval = statistics.paired_ratio(other.by_visit, mine.by_visit)
             rows.append((mine.title, mine.passed, other.implementation, *interval))
     return rows
 

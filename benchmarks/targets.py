@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .statistics import geometric_mean, ratio_interval, summarise
+from .statistics import geometric_mean, paired_ratio, summarise
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("step", "upconv", "conv", "deconv", "memory", "overhead")
@@ -137,7 +137,7 @@ def _step_rows(folder: Path, threads: int) -> list[Row]:
         if not rivals:
             continue
         best = min(rivals, key=lambda side: summarise(times[side]).median)
-        ratio, low, high = ratio_interval(times[best], times["ours"])
+        ratio, low, high = paired_ratio([times[best]], [times["ours"]])
         own, other = (summarise(times[side]).median * 1e3 for side in ("ours", best))
         note = f"{own:.0f} ms, {best} {other:.0f} ms; 99 %: {low:.2f} to {high:.2f}"
         rows.append(Row(f"{network} step", threads, f">= {target}", ratio, None, ratio >= target, note))

@@ -20,11 +20,13 @@ from contextlib import AbstractContextManager
 
 from . import memory
 from .activation import leaky_relu, leaky_relu_grad
-from .blas import matmul
 from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad, conv_transpose2d
+from .linalg import matmul
+from .loss import bce_with_logits
 from .norm import batch_norm, batch_norm_grad, channel_sum
-from .optimizer import adam_step, ema_update
+from .optimizer import adam_numbers, adam_step, ema_update, foreach_adam_step, foreach_ema_update, foreach_square_sum
 from .pool import avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_gather, max_pool2d_grad
+from .segment import segment_sum
 from .upsample import (
     upsample_bilinear2d,
     upsample_bilinear2d_grad,
@@ -75,17 +77,22 @@ def on_compile(callback: Callable[[str], None]) -> AbstractContextManager[None]:
 
 
 __all__ = [
+    "adam_numbers",
     "adam_step",
     "avg_pool2d",
     "avg_pool2d_grad",
     "batch_norm",
     "batch_norm_grad",
+    "bce_with_logits",
     "channel_sum",
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "conv_transpose2d",
     "ema_update",
+    "foreach_adam_step",
+    "foreach_ema_update",
+    "foreach_square_sum",
     "get_num_threads",
     "leaky_relu",
     "leaky_relu_grad",
@@ -95,6 +102,7 @@ __all__ = [
     "max_pool2d_grad",
     "on_compile",
     "release_memory",
+    "segment_sum",
     "set_num_threads",
     "upsample_bilinear2d",
     "upsample_bilinear2d_grad",

@@ -84,6 +84,12 @@ def precision_option(operator: str, precision: str | None, array: Any) -> dict[s
             f'{operator}: precision="tf32" is for float32 arrays on a GPU; this is {place(array)}, {array.dtype}. '
             "Leave it out"
         )
+    cuda = getattr(namespace(array), "cuda", None)  # the emulator's arrays are NumPy's
+    if cuda is not None and int(cuda.Device().compute_capability) < 80:
+        raise ValueError(
+            f'{operator}: precision="tf32" needs a GPU of compute capability 8.0 or newer, this one has '
+            f"{cuda.Device().compute_capability}; leave it out"
+        )
     return {"precision": precision}
 
 

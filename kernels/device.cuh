@@ -23,6 +23,16 @@ struct alignas(16) Pack {
     T v[PACK];
 };
 
+// Several arrays of any sizes for one launch, by value: their addresses lie in the kernel's own arguments, so there is
+// nothing to upload (launch.py takes a list; cuda_source.py has MANY too).
+const int MANY = 64;
+struct Arrays {
+    T* at[MANY];
+};
+struct Counts {
+    long long at[MANY];
+};
+
 __device__ __forceinline__ bool aligned(const void* p) { return (size_t)p % 16 == 0; }
 
 // x where ``sign`` is positive, slope * x elsewhere. With slope 0 that is 0 even where x is infinite, and a NaN stays.

@@ -78,6 +78,16 @@ def require_cuda() -> Any:
     return cupy
 
 
+def require_tensor_cores() -> None:
+    """Raise DeviceError unless the current GPU has tensor cores that take TF32."""
+    capability = require_cuda().cuda.Device().compute_capability
+    if int(capability) < 80:
+        raise DeviceError(
+            "precision 'tf32' needs the tensor cores of compute capability 8.0 (Ampere, 2020) or newer, and this GPU "
+            f"has {capability[:-1]}.{capability[-1]}: leave it out"
+        )
+
+
 _OTHER_CUDA = (
     "install the CuPy of this machine's CUDA, and only that one: scratchgan[cuda12] or scratchgan[cuda13], with CUDA's "
     "libraries as wheels if the system has none (pip install 'cupy-cuda12x[ctk]')"

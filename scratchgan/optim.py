@@ -2,7 +2,8 @@
 
 The rule: an optimiser never writes into a parameter's array. It computes a new array and gives it to the parameter
 (``parameter.data = new``). Whatever a graph saved stays as it was, so a graph made before the step still gives the
-gradient at the old point. The optimiser's own arrays (momentum, moving averages) are updated in place.
+gradient at the old point. The optimiser's own arrays (momentum, moving averages) are updated in place. Only a step that
+is captured as a CUDA graph (`scratchgan.cuda_graph`) writes the new values where the old ones were.
 
 State that a checkpoint holds is ``{"numbers": ..., "arrays": ...}``: numbers that JSON writes and reads back exactly,
 and arrays by name. Restoring it continues bit for bit.
@@ -13,11 +14,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypedDict
 
 import numpy as np
 
 from . import kernels
+from .cuda_graph import is_recording, reread
 from .device import Array, device_of, namespace, to_device
 from .nn import Module
 from .tensor import Tensor
@@ -67,8 +70,8 @@ class Optimizer:
         """Raise ValueError for a hyperparameter out of its range."""
         raise NotImplementedError
 
-    def _updated(self, i: int, parameter: Array, gradient: Array) -> Array:
-        """Return the new array for parameter ``i``, and move its state forward."""
+    def _update(self, gradients: dict[int, Array]) -> None:
+        """Give new arrays to the parameters with these numbers, and move their state and number of steps forward."""
         raise NotImplementedError
 
     def step(self, gradients: Sequence[Tensor | None] | None = None) -> None:
@@ -98,10 +101,7 @@ class Optimizer:
                     raise ValueError(
                         f"{kind}.step: parameter {name!r} is {_described(p.data)}, but {what} is {_described(array)}"
                     )
-        for i, (parameter, gradient) in enumerate(zip(self.parameters, gradients, strict=True)):
-            if gradient is not None:
-                self._steps[i] += 1
-                parameter.data = self._updated(i, parameter.data, gradient.data)
+        self._update({i: gradient.data for i, gradient in enumerate(gradients) if gradient is not None})
 
     def zero_grad(self) -> None:
         """Forget the accumulated gradients."""
@@ -175,6 +175,11 @@ class SGD(Optimizer):
         if self.nesterov and not self.momentum:
             raise ValueError("SGD: nesterov needs a momentum")
 
+    def _update(self, gradients: dict[int, Array]) -> None:
+        for i, gradient in gradients.items():
+            self._steps[i] += 1
+            self.parameters[i].data = self._updated(i, self.parameters[i].data, gradient)
+
     def _updated(self, i: int, parameter: Array, gradient: Array) -> Array:
         direction = gradient + self.weight_decay * parameter if self.weight_decay else gradient
         buffer = self._arrays["buffer"][i]
@@ -212,19 +217,38 @@ class Adam(Optimizer):
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"Adam: betas must be two numbers in [0, 1), got {self.betas}")
 
-    def _updated(self, i: int, parameter: Array, gradient: Array) -> Array:
-        return kernels.adam_step(
-            parameter,
-            gradient,
-            self._arrays["mean"][i],
-            self._arrays["square"][i],
-            step=self._steps[i],
-            lr=self.lr,
-            beta1=self.betas[0],
-            beta2=self.betas[1],
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-            decoupled=self.decoupled,
+    def _update(self, gradients: dict[int, Array]) -> None:
+        groups: dict[tuple[Any, ...], list[int]] = {}  # what goes together: all parameters, as a rule
+        for i in gradients:
+            data = self.parameters[i].data
+            groups.setdefault((data.dtype, device_of(data), self._steps[i]), []).append(i)
+        for (dtype, *_), group in groups.items():
+            parameters = [self.parameters[i].data for i in group]
+            means, squares = ([self._arrays[slot][i] for i in group] for slot in ("mean", "square"))
+            new = kernels.foreach_adam_step(
+                parameters,
+                [gradients[i] for i in group],
+                means,
+                squares,
+                live=reread(partial(self._advance, group, dtype)),
+                step=self._steps[group[0]],
+                lr=self.lr,
+                beta1=self.betas[0],
+                beta2=self.betas[1],
+                eps=self.eps,
+                weight_decay=self.weight_decay,
+                decoupled=self.decoupled,
+                out=parameters if is_recording() else None,
+            )
+            for i, array in zip(group, new, strict=True):
+                self.parameters[i].data = array
+
+    def _advance(self, group: list[int], dtype: Any) -> np.ndarray:
+        """Count a step of these parameters, and return what Adam multiplies with in it."""
+        for i in group:
+            self._steps[i] += 1
+        return kernels.adam_numbers(
+            dtype, self._steps[group[0]], self.lr, *self.betas, self.weight_decay, self.decoupled
         )
 
 
@@ -258,12 +282,31 @@ class ExponentialMovingAverage:
                 "ExponentialMovingAverage.update: the module is not built like the one that is averaged; "
                 f"different: {', '.join(different)}"
             )
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.warmup else self.decay
-        for average, parameter in zip(self.module.parameters(), module.parameters(), strict=True):
-            average.data = kernels.ema_update(average.data, parameter.data, decay)
+        averages = self.module.parameters()
+        groups: dict[Any, list[tuple[Array, Array, Tensor]]] = {}  # what goes together: all, as a rule
+        for average, parameter in zip(averages, module.parameters(), strict=True):
+            kind = average.dtype, average.device
+            groups.setdefault(kind, []).append((average.data, parameter.data, average))
+        for n, ((dtype, _), group) in enumerate(groups.items()):
+            before, parameters, targets = zip(*group, strict=True)
+            decay = self._decay()
+            live = reread(partial(self._advance, dtype, last=n == len(groups) - 1))
+            out = before if is_recording() else None
+            new = kernels.foreach_ema_update(before, parameters, decay, out=out, live=live)
+            for target, array in zip(targets, new, strict=True):
+                target.data = array
         for copied, buffer in zip(self.module.buffers(), module.buffers(), strict=True):
             copied[...] = buffer
-        self.updates += 1
+
+    def _decay(self) -> float:
+        """Return the decay of the next update."""
+        return min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.warmup else self.decay
+
+    def _advance(self, dtype: Any, last: bool) -> np.ndarray:
+        """Return the weights of average and parameter in the next update; after its last part, count it."""
+        decay = self._decay()
+        self.updates += last
+        return np.array([decay, 1 - decay], dtype)
 
     def state_dict(self) -> State:
         """Return a copy of the whole state: decay, number of updates, and the averaged module's state."""

@@ -13,6 +13,7 @@ FLOORS = {
     "device": 0,
     "place": 0,
     "recording": 0,
+    "cuda_graph": 1,
     "guard": 1,
     "tensor": 1,
     "autograd": 2,

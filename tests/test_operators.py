@@ -10,6 +10,8 @@ from cases import CASES, OpCase
 
 from scratchgan import DeviceError, Function, Tensor, grad, ops
 from scratchgan.gradcheck import Op, Verdict, check
+from scratchgan.gradcheck.profiles import session
+from scratchgan.gradcheck.targets import all_targets, run
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
@@ -21,8 +23,19 @@ def test_value_and_gradients_to_second_order(case: OpCase, dtype: type) -> None:
     op = Op.from_function(
         case.function, name=case.name, reference=case.reference, linear_in=tuple(case.linear_in), kinks=case.kinks
     )
-    report = check(op, *case.inputs(dtype), params=case.params, order=2)
-    assert report.verdict is Verdict.PASS, str(report)
+    for seed in range(session.profile.seeds):
+        report = check(op, *case.inputs(dtype, seed), params=case.params, order=2, seed=seed)
+        assert report.verdict is Verdict.PASS, f"seed {seed}: {report}"
+
+
+TARGETS = all_targets()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_drawn_geometries(name: str) -> None:
+    for seed in range(session.profile.seeds):
+        outcome = run(TARGETS[name], seed)
+        assert not outcome.layers, f"seed {seed}: {outcome.message}"
 
 
 @each_case

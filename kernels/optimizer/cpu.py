@@ -5,6 +5,7 @@ The scalars come in the arrays' dtype: a Python float would turn float32 arithme
 
 import math
 
+import numpy as np
 from numba import prange
 
 from ..jit import kernel
@@ -25,7 +26,7 @@ def _mix(old, new, beta, rest):
 
 
 @kernel(parallel=True)
-def adam(parameter, gradient, mean, square, keep, decay, beta1, rest1, beta2, rest2, step_size, root, eps, new):
+def adam(parameter, gradient, mean, square, new, decay, beta1, rest1, beta2, rest2, eps, keep, step_size, root):
     for block in prange((parameter.size + _BLOCK - 1) // _BLOCK):
         first, last = block * _BLOCK, (block + 1) * _BLOCK
         ps, gs, ms, vs = parameter[first:last], gradient[first:last], mean[first:last], square[first:last]
@@ -41,10 +42,15 @@ def adam(parameter, gradient, mean, square, keep, decay, beta1, rest1, beta2, re
 
 
 @kernel(parallel=True)
-def ema(average, parameter, decay, rest, new):
+def ema(average, parameter, new, decay, rest):
     for block in prange((average.size + _BLOCK - 1) // _BLOCK):
         before = average[block * _BLOCK : (block + 1) * _BLOCK]
         result = new[block * _BLOCK : (block + 1) * _BLOCK]
         source = parameter[block * _BLOCK : (block + 1) * _BLOCK]
         for i in range(result.size):
             result[i] = _mix(before[i], source[i], decay, rest)
+
+
+def square_sum(xs):
+    """The sum of the squares of all elements of all arrays; BLAS adds up each array."""
+    return np.float64(sum(float(x @ x) for x in xs))

@@ -41,6 +41,7 @@ def report(error: BaseException, *, program: str, debug: bool) -> int:
 
 def describe(error: BaseException) -> tuple[str, int]:
     """Return what to say about ``error``, on one line, and the exit code: 2 where the request itself is at fault."""
+    from ..cuda_graph import GraphError
     from ..data import DataError
     from ..device import DeviceError, memory_error
     from ..metrics import MetricError
@@ -48,7 +49,7 @@ def describe(error: BaseException) -> tuple[str, int]:
 
     if isinstance(error, (ConfigError, UsageError)):
         return _one_line(error), 2
-    if isinstance(error, (DataError, TrainError, DeviceError, MetricError)):
+    if isinstance(error, (DataError, TrainError, DeviceError, GraphError, MetricError)):
         return _one_line(error), 1
     if isinstance(error, KeyboardInterrupt):
         return "stopped", 130

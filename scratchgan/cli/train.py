@@ -40,6 +40,7 @@ _SETTINGS = {
     "size": ("PX", "make images PX x PX: 16, 24, 28, 32, 48, 64, 96 or 128 suit (default: the data's own)"),
     "seed": ("N", "of everything random (default: 0)"),
     "device": ("cpu|cuda", "where to compute (default: cpu)"),
+    "precision": ("float32|tf32", "of convolutions; tf32: on a GPU's tensor cores (default: float32)"),
     "loss": ("NAME", "bce (default), bce-saturating, hinge, lsgan or wgan-gp"),
     "data-dir": ("DIR", "where to look for the files of fashion-mnist and mnist first"),
     "limit": ("N", "use at most N images"),
@@ -56,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     settings = parser.add_argument_group("its settings, kept in config.json")
     for name, (metavar, text) in _SETTINGS.items():
         settings.add_argument(f"--{name}", metavar=metavar, help=text)
+    settings.add_argument(
+        "--cuda-graph", action="store_true", help="device cuda: launch a step as one CUDA graph, faster if it is small"
+    )
     settings.add_argument("--skip-bad", action="store_true", help="leave out images that can't be read")
     settings.add_argument(
         "--config", type=Path, metavar="FILE", help="take settings from a JSON file, such as a run's config.json"
@@ -115,8 +119,7 @@ def _given_settings(arguments: argparse.Namespace) -> dict[str, str]:
             continue
         if settings.setdefault(name, value) != value:
             raise ConfigError(f"--{option} {value} and --set {name}={settings[name]} differ: give one of them")
-    if arguments.skip_bad:
-        settings["skip_bad"] = "true"
+    settings |= {name: "true" for name in ("skip_bad", "cuda_graph") if getattr(arguments, name)}
     return settings
 
 

@@ -185,7 +185,7 @@ def run_random(trial: Trial) -> list[Finding]:
         return trial.skip(RANDOM, "no argument is declared linear_in, and there is no jvp")
     findings: list[Finding] = _linear_arguments(wide)
     if trial.op.jvp is not None:
-        findings += _forward_mode(wide)
+        findings += forward_mode(wide)
     return findings
 
 
@@ -242,7 +242,7 @@ def _conditioning(probe: _Probe, position: int, part: list[Array], gradient: Arr
     )
 
 
-def _forward_mode(trial: Trial) -> list[Finding]:
+def forward_mode(trial: Trial) -> list[Finding]:
     """<jvp(v), gy> = <v, vjp(gy)>: both are exact derivatives, so they agree to rounding."""
     findings = []
     rng = probes.stream(trial.seed, RANDOM, "jvp")

@@ -10,7 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from . import adjoint, backends, complex_step, contract, differences, double, kinks, oracle, precision, taylor
+from . import (
+    adjoint,
+    another_point,
+    backends,
+    complex_step,
+    contract,
+    differences,
+    double,
+    kinks,
+    oracle,
+    precision,
+    screen,
+    taylor,
+)
 from .op import FOREIGN, Op, OperatorError
 from .policy import LAYERS, Policy
 from .report import Finding, Report, Verdict
@@ -23,6 +36,7 @@ _RUNS: dict[str, Callable[[Trial], list[Finding]]] = {
     "differences": differences.run,
     "kinks": kinks.run,
     "complex step": complex_step.run,
+    "another point": another_point.run,
     "precision": precision.run,
     "oracle": oracle.run,
     "backends": backends.run,
@@ -51,7 +65,7 @@ def check(
 
 
 #: Layers that look at the operator in float64 whatever dtype was asked for.
-_IN_FLOAT64 = ("random adjoint", "differences", "kinks", "complex step")
+_IN_FLOAT64 = ("random adjoint", "differences", "kinks", "complex step", "another point")
 
 
 def check_dtypes(
@@ -200,10 +214,14 @@ def _run_layers(trial: Trial, layers: tuple[str, ...]) -> list[Finding]:
     if bad is not None:
         return [bad]
     findings: list[Finding] = []
+    if trial.policy.screened and set(LAYERS) - set(_IN_FLOAT64) <= set(layers):
+        layers = _left_by_the_screen(trial, layers, findings)
     settled: set[int] = set()
-    before = [a.copy() if isinstance(a, np.ndarray) else None for a in trial.args]
     ordered = [n for n in (*LAYERS, "taylor") if n in layers]
+    before = [a.copy() if isinstance(a, np.ndarray) and ordered else None for a in trial.args]
     for name in ordered:
+        if name == another_point.LAYER and any(f.verdict is Verdict.FAIL for f in findings):
+            continue  # it would repeat them
         run = _RUNS[name]
         left = [i for i in trial.wanted if i not in settled]
         if name == "differences":
@@ -224,6 +242,21 @@ def _run_layers(trial: Trial, layers: tuple[str, ...]) -> list[Finding]:
         reason = "every argument is empty: there is no element to differentiate"
         findings.append(trial.finding("contract", Verdict.INCONCLUSIVE, reason=reason, comparisons=0))
     return findings
+
+
+def _left_by_the_screen(trial: Trial, layers: tuple[str, ...], findings: list[Finding]) -> tuple[str, ...]:
+    """The layers that are still to be asked, once the screen was; what it passed is added to `findings`."""
+    if "differences" not in layers:  # float64 has been asked, for another dtype of the same case
+        return layers
+    try:
+        wide = trial.wide
+    except OperatorError:
+        return layers
+    if wide.dtype != np.float64 or not screen.acquits(wide):
+        return layers
+    findings += [wide.finding(screen.LAYER, Verdict.PASS, i) for i in wide.wanted]
+    own = "contract", "exact adjoint", "precision", "oracle"
+    return tuple(n for n in layers if n not in _IN_FLOAT64 and (trial is not wide or n not in own))
 
 
 def _restore(args: tuple[Any, ...], before: list[Any]) -> None:

@@ -282,7 +282,7 @@ def _hold(line: Line, v: Array, gradient: Array, slope: Slope | None = None) -> 
         return Verdict.INCONCLUSIVE, "the forward is not finite next to the argument, at any step tried"
     room = 2 * slope.bar + policy.ulps * trial.eps * magnitude([v], [gradient]) + policy.atol + policy.rtol * size
     error = abs(slope.value - claimed)
-    if error > room:
+    if not error <= room:  # NaN is further away than anything
         return Verdict.FAIL, (
             f"along a random direction the vjp gives {claimed:.12g}, differences {slope.value:.12g} +- {slope.bar:.2g}"
         )

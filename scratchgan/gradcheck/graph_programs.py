@@ -69,17 +69,14 @@ class Graph:
         return np.asarray(self.run(values, _NUMPY))
 
     def gradients(self, values: Sequence[Array], gy: Array) -> list[Array]:
-        """d<result, gy>/d(leaf) for every leaf, by one forward pass of dual numbers per element: slow and plain."""
-        out = []
-        for leaf in range(self.leaves):
-            gradient = np.zeros_like(values[leaf])
-            for index in np.ndindex(values[leaf].shape):
-                tangents = [np.zeros_like(v) for v in values]
-                tangents[leaf][index] = 1.0
-                duals = list(zip(values, tangents, strict=True))
-                gradient[index] = np.sum(self.run(duals, _DUAL)[1] * gy)
-            out.append(gradient)
-        return out
+        """d<result, gy>/d(leaf) for every leaf, by a forward pass of dual numbers: each value has a stack of tangents,
+        one for every element of every leaf."""
+        ends = np.cumsum([0, *(v.size for v in values)])
+        units = np.eye(int(ends[-1]))
+        tangents = [units[:, a:b].reshape(-1, *v.shape) for v, a, b in zip(values, ends, ends[1:], strict=False)]
+        along = self.run(list(zip(values, tangents, strict=True)), _DUAL)[1]
+        slopes = (along * gy).reshape(len(units), -1).sum(1)
+        return [slopes[a:b].reshape(v.shape) for v, a, b in zip(values, ends, ends[1:], strict=False)]
 
 
 _NUMPY: dict[str, Callable[..., Any]] = {
@@ -92,14 +89,14 @@ _NUMPY: dict[str, Callable[..., Any]] = {
     "negative": np.negative,
     "detach": np.copy,
 }
-#: The same on (value, tangent) pairs.
+#: The same on pairs of a value and a stack of tangents.
 _DUAL: dict[str, Callable[..., Any]] = {
     "add": lambda a, b: (a[0] + b[0], a[1] + b[1]),
     "subtract": lambda a, b: (a[0] - b[0], a[1] - b[1]),
     "multiply": lambda a, b: (a[0] * b[0], a[1] * b[0] + a[0] * b[1]),
     "matmul": lambda a, b: (a[0] @ b[0], a[1] @ b[0] + a[0] @ b[1]),
     "tanh": lambda a: (np.tanh(a[0]), a[1] * (1 - np.tanh(a[0]) ** 2)),
-    "transpose": lambda a: (a[0].T, a[1].T),
+    "transpose": lambda a: (a[0].T, np.swapaxes(a[1], -1, -2)),
     "negative": lambda a: (-a[0], -a[1]),
     "detach": lambda a: (a[0], np.zeros_like(a[1])),
 }

@@ -52,14 +52,14 @@ def _against_reference(trial: Trial, exact: bool) -> list[Finding]:
     findings = []
     for y, r in zip(outputs, expected, strict=True):
         sides = "got is the forward, expected is the reference (in float64)"
-        mismatch = compare(y, r, _room(trial, r, args), sides)
+        mismatch = compare(y, r, room_for(trial, r, args), sides)
         verdict = Verdict.FAIL if mismatch else Verdict.PASS
         reason = "the forward differs from the reference" if mismatch else ""
         findings.append(trial.finding(LAYER, verdict, reason=reason, mismatch=mismatch, argument="forward"))
     return findings
 
 
-def _room(trial: Trial, expected: Array, args: list[Any]) -> float:
+def room_for(trial: Trial, expected: Array, args: list[Any]) -> float:
     """64 ulp of the largest output, times sqrt(n) for sums of up to n terms."""
     finite = np.abs(expected[np.isfinite(expected)]) if expected.dtype.kind == "f" else np.zeros(0)
     largest = max((float(np.max(np.abs(args[i]), initial=0.0)) for i in trial.wanted), default=0.0)

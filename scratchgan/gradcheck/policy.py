@@ -13,6 +13,7 @@ LAYERS: tuple[str, ...] = (
     "differences",
     "kinks",
     "complex step",
+    "another point",
     "oracle",
     "backends",
 )
@@ -32,8 +33,8 @@ class Policy:
     step: forces the largest step of the difference stencil (relative to the argument) in place of choosing one.
     atol, rtol: extra tolerance of the difference layer, on top of the measured error bar.
     locate_limit: forward calls spent on finding the wrong elements after a failure.
-    combined: the contract's questions (layout, scaled cotangent, uninitialised memory, repetition) are put in one
-        call in place of three. Only what fails is asked about one by one, so the answer is as exact.
+    screened: in float64, one equation that asks everything at once goes first (`screen.py`), and the layers are asked
+        only where it does not hold. They alone can fail an operator.
     """
 
     layers: tuple[str, ...] = LAYERS
@@ -45,12 +46,12 @@ class Policy:
     atol: float = 0.0
     rtol: float = 0.0
     locate_limit: int = 2048
-    combined: bool = False
+    screened: bool = False
 
     @classmethod
     def quick(cls) -> Policy:
-        """For a first look, or very many cases: every layer, one probe each, the contract in one call."""
-        return cls(probes=1, combined=True)
+        """For very many cases: four calls where the operator is right, every layer where it may not be."""
+        return cls(screened=True)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.layers if name not in LAYERS]

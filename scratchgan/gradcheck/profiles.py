@@ -13,17 +13,20 @@ from .cases import Case
 
 @dataclass(frozen=True)
 class Profile:
-    """max_examples: examples per suite where the suite does not say. factor: multiplies what it does say."""
+    """max_examples: examples per suite where the suite does not say. factor: multiplies what it does say.
+    seeds: how many sets of values a check at fixed shapes is run on.
+    """
 
     name: str
     max_examples: int
     factor: int
     derandomize: bool
+    seeds: int
 
 
 PROFILES = {
-    "default": Profile("default", 25, 1, True),
-    "thorough": Profile("thorough", 250, 10, False),
+    "default": Profile("default", 25, 1, True, 1),
+    "thorough": Profile("thorough", 250, 10, False, 20),
 }
 
 

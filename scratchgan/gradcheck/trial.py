@@ -21,6 +21,8 @@ from .policy import Policy
 from .report import Finding, Mismatch, Verdict
 
 Array = NDArray[Any]
+#: Where a trial's memo has whether the forward returns a tuple.
+_SEVERAL = "several"
 
 
 class Pair(NamedTuple):
@@ -77,18 +79,16 @@ class Trial:
         return float(np.finfo(self.dtype).eps)
 
     @functools.cached_property
-    def _first(self) -> tuple[tuple[Array, ...], bool]:
-        return self.op.apply(self.args, self.params)
-
-    @property
     def outputs(self) -> tuple[Array, ...]:
         """The forward at the arguments as given."""
-        return self._first[0]
+        return self.apply(self.args)
 
     @property
     def several(self) -> bool:
         """Whether the forward returns a tuple."""
-        return self._first[1]
+        if _SEVERAL not in self.memo:
+            self.memo[_SEVERAL] = self.op.apply(self.args, self.params)[1]
+        return bool(self.memo[_SEVERAL])
 
     @functools.cached_property
     def wide(self) -> Trial:
@@ -114,7 +114,8 @@ class Trial:
     # -- calls -----------------------------------------------------------------------------------------------
 
     def apply(self, args: Sequence[Any]) -> tuple[Array, ...]:
-        return self.op.apply(_arrays(args), self.params)[0]
+        outputs, self.memo[_SEVERAL] = self.op.apply(_arrays(args), self.params)
+        return outputs
 
     def gradients(self, cotangents: Sequence[Array], args: Sequence[Any]) -> tuple[Any, ...]:
         """One gradient per argument; those of `wanted` are arrays of the right shape or OperatorError is raised."""
@@ -151,6 +152,10 @@ class Trial:
             kept = tuple(g.copy() if isinstance(g, np.ndarray) else g for g in returned)
             self._pairs[count] = Pair(gy, kept, handed, returned)
         return self._pairs[count]
+
+    def note_pair(self, gy: list[Array], gradients: Sequence[Any]) -> None:
+        """Makes this cotangent, whose gradients are known, the first one."""
+        self._pairs[0] = Pair(gy, tuple(gradients), gy, tuple(gradients))
 
     def rounding(self, cotangents: Sequence[Array], gradients: Sequence[Any]) -> dict[int, float]:
         """How far another order of summation may move each gradient: measured by moving all that goes in by an ulp.
@@ -196,7 +201,7 @@ class Trial:
             layer=layer,
             verdict=verdict,
             argument=argument,
-            dtype=str(self.dtype) if self.wanted else "",
+            dtype=_name(self.dtype) if self.wanted else "",
             reason=reason,
             comparisons=comparisons,
             mismatch=mismatch,
@@ -211,9 +216,15 @@ class Trial:
         """Shapes, dtypes and parameters of the case, on one line."""
         parts = []
         for name, a in zip(self.names, self.args, strict=True):
-            parts.append(f"{name} {a.dtype}{list(a.shape)}" if isinstance(a, np.ndarray) else f"{name}={a!r}")
+            parts.append(f"{name} {_name(a.dtype)}{list(a.shape)}" if isinstance(a, np.ndarray) else f"{name}={a!r}")
         parts += [f"{key}={value!r}" for key, value in self.params.items()]
         return ", ".join(parts) or "no arguments"
+
+
+@functools.lru_cache
+def _name(dtype: np.dtype[Any]) -> str:
+    """NumPy works a dtype's name out anew every time, which takes as long as a small operator."""
+    return str(dtype)
 
 
 def _arrays(values: Sequence[Any]) -> tuple[Any, ...]:
@@ -221,12 +232,22 @@ def _arrays(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(np.asarray(v) if isinstance(v, np.generic) else v for v in values)
 
 
+#: From here on BLAS takes several threads to a dot product, which cost more than they bring, milliseconds on a busy
+#: machine.
+_THREADED = 8192
+
+
+def dot(a: Array, b: Array) -> float:
+    """The inner product of two flat arrays."""
+    return float(np.dot(a, b)) if a.size < _THREADED else float(np.sum(a * b))
+
+
 def inner(a: Sequence[Array], b: Sequence[Array]) -> float:
     """sum a_i b_i over all arrays, accumulated in float64."""
     total = 0.0
     for p, q in zip(a, b, strict=True):
         if p.dtype.kind == "f" and p.size:
-            total += float(np.dot(np.asarray(p, np.float64).ravel(), np.asarray(q, np.float64).ravel()))
+            total += dot(np.asarray(p, np.float64).ravel(), np.asarray(q, np.float64).ravel())
     return total
 
 
@@ -235,5 +256,5 @@ def magnitude(a: Sequence[Array], b: Sequence[Array]) -> float:
     total = 0.0
     for p, q in zip(a, b, strict=True):
         if p.dtype.kind == "f" and p.size:
-            total += float(np.dot(np.abs(p, dtype=np.float64).ravel(), np.abs(q, dtype=np.float64).ravel()))
+            total += dot(np.abs(p, dtype=np.float64).ravel(), np.abs(q, dtype=np.float64).ravel())
     return total

@@ -8,7 +8,7 @@ network is a function of its seed and of nothing else; `Parameter` arrays are re
 from . import init
 from .activation import Dropout, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh
 from .containers import Flatten, Identity, ModuleList, Sequential, Unflatten
-from .conv import Conv2d, ConvTranspose2d, UpsampleConv2d
+from .conv import Conv2d, ConvTranspose2d, UpsampleConv2d, set_precision
 from .linear import Embedding, Linear
 from .module import LoadReport, Module, Parameter
 from .norm import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm
@@ -19,5 +19,5 @@ __all__ = [
     "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "ConvTranspose2d", "Dropout", "Embedding", "Flatten",
     "GroupNorm", "Identity", "InstanceNorm2d", "LayerNorm", "LeakyReLU", "Linear", "LoadReport", "MaxPool2d",
     "Module", "ModuleList", "Parameter", "ReLU", "Sequential", "Sigmoid", "Softplus", "Tanh", "Unflatten",
-    "Upsample", "UpsampleConv2d", "init", "spectral_norm",
+    "Upsample", "UpsampleConv2d", "init", "set_precision", "spectral_norm",
 ]  # fmt: skip

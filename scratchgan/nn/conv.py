@@ -20,6 +20,8 @@ Pair = int | tuple[int, int]
 class _Convolution(Module):
     """What the three kinds have in common: channels, weights and bias, and how they read as text."""
 
+    precision: str | None = None  # see set_precision
+
     def __init__(
         self,
         in_channels: int,
@@ -67,6 +69,20 @@ class _Convolution(Module):
         return text + ("" if self.bias is not None else ", bias=False")
 
 
+def set_precision(module: Module, precision: str | None) -> None:
+    """Make all convolutions of a tree compute in "tf32" on a GPU's tensor cores, or with None as their arrays are.
+
+    "tf32" is for float32 on GPUs of compute capability 8.0 or newer: what is multiplied is rounded to 10 bits of
+    mantissa, sums are float32. Their gradients are computed in the same way. Anywhere else a convolution then raises
+    ValueError.
+    """
+    if precision not in (None, "tf32"):
+        raise ValueError(f'set_precision: precision must be None or "tf32", got {precision!r}')
+    for part in module.modules():
+        if isinstance(part, _Convolution):
+            part.precision = precision
+
+
 class Conv2d(_Convolution):
     """2-D convolution: (N,in,H,W) -> (N,out,H',W'), H' = (H + 2*padding - dilation*(kH-1) - 1)//stride + 1.
 
@@ -91,7 +107,9 @@ class Conv2d(_Convolution):
         )
 
     def forward(self, x: Any) -> Tensor:
-        return ops.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return ops.conv2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.precision
+        )
 
 
 class ConvTranspose2d(_Convolution):
@@ -122,7 +140,15 @@ class ConvTranspose2d(_Convolution):
 
     def forward(self, x: Any) -> Tensor:
         return ops.conv_transpose2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+            x,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.output_padding,
+            self.groups,
+            self.dilation,
+            self.precision,
         )
 
     def extra_repr(self) -> str:
@@ -153,7 +179,7 @@ class UpsampleConv2d(_Convolution):
         self.scale_factor = self._pair("scale_factor", scale_factor, 1)
 
     def forward(self, x: Any) -> Tensor:
-        return ops.upsample_conv2d(x, self.weight, self.bias, self.scale_factor, self.padding)
+        return ops.upsample_conv2d(x, self.weight, self.bias, self.scale_factor, self.padding, self.precision)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, scale_factor={self.scale_factor}"

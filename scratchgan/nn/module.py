@@ -270,6 +270,13 @@ class Module:
                 setattr(module, name, array)
         return LoadReport(missing, unexpected)
 
+    def slots(self) -> list[tuple[Any, str]]:
+        """Return where the state's arrays are bound, as (object, attribute) pairs: a parameter's ``data``, a buffer."""
+        return [
+            (vars(module)[name], "data") if isinstance(vars(module)[name], Parameter) else (module, name)
+            for module, name, _ in self._state().values()
+        ]
+
     # As text
 
     def extra_repr(self) -> str:

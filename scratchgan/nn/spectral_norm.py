@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from .. import kernels
 from ..device import Array, device_of, namespace, to_device
 from ..tensor import Tensor
 from .conv import ConvTranspose2d
@@ -47,14 +48,14 @@ class SpectralNorm(Module):
     def _normalized(self, vector: Array) -> Array:
         # The norm stays where the vector is: as a Python number it would have to be waited for on a GPU.
         xp = namespace(vector)
-        return vector / xp.maximum(xp.sqrt(vector @ vector), vector.dtype.type(self.eps))
+        return vector / xp.maximum(xp.sqrt((vector * vector).sum()), vector.dtype.type(self.eps))
 
     def _iterate(self, weight: Tensor, times: int) -> None:
         # New arrays each time: a graph of an earlier forward pass has saved the old ones.
         matrix = self._matrix(weight.detach()).data
         for _ in range(times):
-            self._u = self._normalized(matrix @ self._v)
-            self._v = self._normalized(matrix.T @ self._u)
+            self._u = self._normalized(_product(matrix, self._v))
+            self._v = self._normalized(_product(matrix.T, self._u))
 
     def advance(self, weight: Tensor) -> None:
         """Bring the vectors nearer to the weight's first singular vectors."""
@@ -62,11 +63,15 @@ class SpectralNorm(Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         # u and v are constants to the gradient: at the singular vectors, d sigma / d W = u v' anyway.
-        sigma = Tensor(self._u) @ (self._matrix(weight) @ Tensor(self._v))
+        sigma = (Tensor(self._u) * (self._matrix(weight) @ Tensor(self._v))).sum()
         return weight / sigma
 
     def extra_repr(self) -> str:
         return f"power_iterations={self.power_iterations}, dim={self.dim}"
+
+
+def _product(matrix: Array, vector: Array) -> Array:
+    return kernels.matmul(matrix, vector.reshape(-1, 1)).reshape(-1)
 
 
 class Parametrization(Module):

@@ -46,6 +46,7 @@ class PlainGeometry:
     padding: Pair = 0
     dilation: Pair = 1
     groups: int = 1
+    precision: str | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -55,6 +56,7 @@ class PlainGeometry:
             "padding": self.padding,
             "dilation": self.dilation,
             "groups": self.groups,
+            "precision": self.precision,
         }
 
     def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
@@ -73,15 +75,20 @@ class UpsampledGeometry:
 
     scale: Pair = 2
     padding: Pair = 1
+    precision: str | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"scale": self.scale, "padding": self.padding, "precision": self.precision}
 
     def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
-        return kernels.upsample_conv2d(x, w, bias, scale=self.scale, padding=self.padding)
+        return kernels.upsample_conv2d(x, w, bias, **self.settings)
 
     def input_grad(self, gy: Array, w: Array, input_hw: Any) -> Array:
-        return kernels.upsample_conv2d_input_grad(gy, w, scale=self.scale, padding=self.padding)
+        return kernels.upsample_conv2d_input_grad(gy, w, **self.settings)
 
     def weight_grad(self, x: Array, gy: Array, kernel_hw: Any) -> Array:
-        return kernels.upsample_conv2d_weight_grad(x, gy, kernel_hw, scale=self.scale, padding=self.padding)
+        return kernels.upsample_conv2d_weight_grad(x, gy, kernel_hw, **self.settings)
 
 
 class Convolve(Function):
@@ -175,13 +182,15 @@ def conv2d(
     padding: Pair = 0,
     dilation: Pair = 1,
     groups: int = 1,
+    precision: str | None = None,
 ) -> Tensor:
     """2-D convolution (cross-correlation, as in every deep learning library).
 
     x (N,C,H,W), weight (O,C/groups,kH,kW), bias (O,) or None -> (N,O,H',W'). stride, padding and dilation are an int
-    or a (vertical, horizontal) pair. Errors are the kernel's, `scratchgan.kernels.conv2d`.
+    or a (vertical, horizontal) pair. ``precision="tf32"`` lets float32 run on a GPU's tensor cores, both ways. Errors
+    are the kernel's, `scratchgan.kernels.conv2d`.
     """
-    geometry = PlainGeometry(stride, padding, dilation, groups)
+    geometry = PlainGeometry(stride, padding, dilation, groups, precision)
     return Convolve(geometry)(x, weight) if bias is None else Convolve(geometry)(x, weight, bias)
 
 
@@ -194,21 +203,24 @@ def conv_transpose2d(
     output_padding: Pair = 0,
     groups: int = 1,
     dilation: Pair = 1,
+    precision: str | None = None,
 ) -> Tensor:
     """Transposed 2-D convolution: the gradient of `conv2d` with respect to its input, used forwards.
 
     x (N,I,H,W), weight (I,O/groups,kH,kW), bias (O,) or None -> (N,O,H',W') with
     H' = (H-1)*stride - 2*padding + dilation*(kH-1) + output_padding + 1. The argument order is PyTorch's.
     """
-    function = ConvTranspose2d(PlainGeometry(stride, padding, dilation, groups), output_padding)
+    function = ConvTranspose2d(PlainGeometry(stride, padding, dilation, groups, precision), output_padding)
     return function(x, weight) if bias is None else function(x, weight, bias)
 
 
-def upsample_conv2d(x: Any, weight: Any, bias: Any = None, scale: Pair = 2, padding: Pair = 1) -> Tensor:
+def upsample_conv2d(
+    x: Any, weight: Any, bias: Any = None, scale: Pair = 2, padding: Pair = 1, precision: str | None = None
+) -> Tensor:
     """``conv2d(upsample_nearest2d(x, scale), weight, bias, padding=padding)``, without the upsampled image.
 
     x (N,C,H,W), weight (O,C,kH,kW), bias (O,) or None -> (N,O,H*scale+2*padding-kH+1,W*...). At scale 2 a 3x3
     convolution costs 16 multiplications where the two steps take 36; see docs/kernels.md.
     """
-    geometry = UpsampledGeometry(scale, padding)
+    geometry = UpsampledGeometry(scale, padding, precision)
     return Convolve(geometry)(x, weight) if bias is None else Convolve(geometry)(x, weight, bias)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..autograd import Function
 from ..device import Array, DeviceError, namespace
 from ..tensor import Tensor, as_tensor
@@ -39,7 +41,10 @@ def _operands(operator: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
 def _constant(value: Any, like: Any) -> Tensor:
     """Return an operand that is no Tensor as one; a number, in the dtype and on the device of ``like``."""
     if isinstance(value, (int, float)) and isinstance(like, Tensor):
-        return Tensor._made_by(None, 0, like.namespace.asarray(value, like.data.dtype))
+        xp = like.namespace
+        if xp is np:
+            return Tensor._made_by(None, 0, np.asarray(value, like.data.dtype))
+        return Tensor._made_by(None, 0, xp.full((), value, like.data.dtype))  # a launch, where asarray would be a copy
     return as_tensor(value)
 
 

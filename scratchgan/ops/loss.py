@@ -6,12 +6,35 @@ from typing import Any
 
 import numpy as np
 
-from ..device import to_device
+from .. import kernels
+from ..autograd import Function, is_grad_enabled
+from ..device import Array, to_device
 from ..tensor import Tensor, as_tensor
-from .activation import softplus
+from .activation import sigmoid, softplus
 from .elementwise import abs, multiply, subtract
 from .reduce import logsumexp, mean
 from .shape import getitem
+
+
+class BinaryCrossEntropy(Function):
+    """Logits -> the mean over all of them, for a target that is a number or an array: one pass makes its gradient too.
+
+    The gradient (sigmoid(z) - t) / n is kept for a backward that is not differentiated again.
+    """
+
+    saves_output = False
+
+    def __init__(self, target: Any):
+        self.target = target
+
+    def forward(self, logits: Array) -> Array:
+        loss, self.gradient = kernels.bce_with_logits(logits, self.target)
+        return loss
+
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, logits: Tensor) -> Any:
+        if is_grad_enabled():  # to be differentiated again: the same formula, in operators
+            return gy * ((sigmoid(logits) - self.target) * (1.0 / logits.size))
+        return gy * Tensor(self.gradient)
 
 
 def binary_cross_entropy_with_logits(logits: Any, target: Any) -> Tensor:
@@ -27,7 +50,9 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any) -> Tensor:
             f"binary_cross_entropy_with_logits: target {shape} must be one number "
             f"or have the logits' shape {logits.shape}"
         )
-    return mean(softplus(logits) - multiply(logits, target))
+    if isinstance(target, Tensor) and target.requires_grad:
+        return mean(softplus(logits) - multiply(logits, target))
+    return BinaryCrossEntropy(target.data if isinstance(target, Tensor) else target)(logits)
 
 
 def cross_entropy(logits: Any, labels: Any) -> Tensor:

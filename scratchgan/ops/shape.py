@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..autograd import Function
 from ..device import Array, namespace
 from ..tensor import Tensor, as_tensor
@@ -125,9 +126,22 @@ class PutItem(Function):
         parts = self.index if isinstance(self.index, tuple) else (self.index,)
         if all(isinstance(part, (int, slice, type(None), type(Ellipsis))) or _is_mask(part) for part in parts):
             result[self.index] = x  # slices and masks never repeat an element
+        elif xp is np:
+            np.add.at(result, self.index, x)
         else:
-            xp.add.at(result, self.index, x)
+            return self._summed(x, xp)
         return result
+
+    def _summed(self, x: Array, xp: Any) -> Array:
+        """Add up on a GPU what falls on the same place; CuPy's ``add.at`` does it in any order."""
+        if hasattr(self.index, "dtype"):  # whole rows
+            rows, width = self.shape[0], math.prod(self.shape[1:])
+            ids = xp.asarray(self.index).reshape(-1)
+            ids = xp.where(ids < 0, ids + rows, ids)
+        else:
+            rows, width = math.prod(self.shape), 1
+            ids = xp.arange(rows).reshape(self.shape)[self.index].reshape(-1)
+        return kernels.segment_sum(x.reshape(ids.size, width), ids, rows).reshape(self.shape)
 
     def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: None) -> Any:
         return GetItem(self.index)(gy)

@@ -45,7 +45,7 @@ class TrainConfig:
     """The settings of one run. Construction checks each of them and raises ConfigError.
 
     Those marked ``on_resume`` may change when a run is resumed, for they leave the weights at a given step what they
-    are; `RESUMABLE` names them.
+    are (but for rounding: device, precision); `RESUMABLE` names them.
     """
 
     data: str = _setting("toyfaces", "data set: a built-in name, a folder of images, an .npz or an IDX file")
@@ -88,6 +88,16 @@ class TrainConfig:
     seed: int = _setting(0, "of everything random", at_least=0)
     device: str = _setting("cpu", "cpu or cuda", choices=("cpu", "cuda"), on_resume=True)
 
+    cuda_graph: bool = _setting(
+        False, "device=cuda: capture a step as a CUDA graph, which launches small networks faster", on_resume=True
+    )
+    precision: str = _setting(
+        "float32",
+        "of convolutions; tf32: inputs rounded to 10 bits, on the tensor cores of device=cuda",
+        choices=("float32", "tf32"),
+        on_resume=True,
+    )
+
     log_every: int = _setting(1, "steps between lines of log.jsonl", at_least=1, on_resume=True)
     sample_every: int = _setting(100, "steps between pictures of samples and curves", at_least=1, on_resume=True)
     checkpoint_every: int = _setting(100, "steps between checkpoints", at_least=1, on_resume=True)
@@ -104,6 +114,9 @@ class TrainConfig:
             raise ConfigError(f"channels={self.channels} must be 1 (grey) or 3 (RGB)")
         if self.label_smoothing and not self.loss.startswith("bce"):
             raise ConfigError(f"label_smoothing={self.label_smoothing} is for the bce losses, not for loss={self.loss}")
+        for name, default in (("cuda_graph", False), ("precision", "float32")):
+            if getattr(self, name) != default and self.device != "cuda":
+                raise ConfigError(f"{name}={getattr(self, name)} needs device=cuda".replace("True", "true"))
         if self.d_norm == "batch" and self.has_penalty:
             penalty = "wgan-gp" if self.loss == "wgan-gp" else "r1"
             raise ConfigError(

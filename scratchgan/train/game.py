@@ -22,10 +22,12 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..autograd import grad
+from ..cuda_graph import CapturedStep, from_host
 from ..device import Array, namespace, to_device
 from ..models import make_discriminator, make_generator
-from ..nn import Module
+from ..nn import Module, set_precision
 from ..optim import Adam, ExponentialMovingAverage
 from ..recording import no_grad
 from ..tensor import Tensor
@@ -61,11 +63,14 @@ class Game:
         self.generator = generator.to(config.device)
         discriminator = make_discriminator(config.model, shape, config.width, config.d_norm, generator=init_d)
         self.discriminator = discriminator.to(config.device)
+        for network in (self.generator, self.discriminator):
+            set_precision(network, None if config.precision == "float32" else config.precision)
         self.ema = ExponentialMovingAverage(self.generator, config.ema_decay, warmup=True)
         self.optimizer_g = Adam(self.generator.named_parameters(), config.lr_g, config.betas)
         self.optimizer_d = Adam(self.discriminator.named_parameters(), config.lr_d, config.betas)
         shown = 64 if len(shape) == 3 else POINTS_SHOWN
         self.fixed_latents = fixed.standard_normal((shown, config.latent), np.float32)
+        self._captured: CapturedStep | None = None
 
     def step(self, next_batch: Callable[[], np.ndarray]) -> dict[str, float]:
         """Update both networks once (D ``d_steps`` times) and return the metrics of `scratchgan.train.log`.
@@ -73,15 +78,34 @@ class Game:
         ``next_batch`` returns real images, float32 (B,C,H,W) in [-1, 1], or points (B,2). Raises DivergedError.
         """
         self._set_learning_rates()
+        self._next_batch = next_batch
+        if not self.config.cuda_graph:
+            return _checked(_numbers(self._update()))
+        if self._captured is None:
+            self._captured = CapturedStep(self._update_together, self._slots)
+        numbers = to_device(self._captured(), "cpu").tolist()
+        return _checked(dict(zip(self._names, numbers, strict=True)))
+
+    def _update(self) -> dict[str, Array]:
+        """Update both networks, and return the metrics where they were computed."""
         for _ in range(self.config.d_steps - 1):
             with no_grad():
                 fake = self.generator(self._latents())
-            self._update_discriminator(next_batch(), fake)
+            self._update_discriminator(fake)
         fake = self.generator(self._latents())
-        metrics = self._update_discriminator(next_batch(), fake.detach())
+        metrics = self._update_discriminator(fake.detach())
         metrics |= self._update_generator(fake)
         self.ema.update(self.generator)
-        return _checked(_numbers(metrics))
+        return metrics
+
+    def _update_together(self) -> Array:
+        metrics = self._update()
+        self._names = list(metrics)
+        return _together(metrics)
+
+    def _slots(self) -> list[tuple[Any, str]]:
+        """Return where a step may bind new arrays."""
+        return [slot for net in (self.generator, self.discriminator, self.ema.module) for slot in net.slots()]
 
     def _set_learning_rates(self) -> None:
         """Set the learning rates of this step: from lr to lr_end * lr along half a cosine, and from then on that."""
@@ -93,12 +117,16 @@ class Game:
         self.optimizer_g.lr, self.optimizer_d.lr = config.lr_g * part, config.lr_d * part
 
     def _latents(self) -> Tensor:
-        z = self.random["latents"].standard_normal((self.config.batch, self.config.latent), np.float32)
-        return Tensor(to_device(z, self.config.device))
+        random, shape = self.random["latents"], (self.config.batch, self.config.latent)
+        return Tensor(from_host(lambda: random.standard_normal(shape, np.float32), self.config.device))
 
-    def _update_discriminator(self, batch: np.ndarray, fake: Tensor) -> dict[str, Array]:
+    def _real_images(self) -> np.ndarray:
+        batch = self._next_batch()
         batch.flags.writeable = False  # it is ours, and what cannot change need not be watched for changes
-        real = Tensor(to_device(batch, self.config.device), requires_grad=self.config.r1 > 0)
+        return batch
+
+    def _update_discriminator(self, fake: Tensor) -> dict[str, Array]:
+        real = Tensor(from_host(self._real_images, self.config.device), requires_grad=self.config.r1 > 0)
         real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
         loss = self.loss.discriminator(real_logits, fake_logits)
         metrics = {"loss_d": loss.data, "d_real": self._answer(real_logits), "d_fake": self._answer(fake_logits)}
@@ -150,6 +178,7 @@ class Game:
         self.discriminator.load_state_dict(checkpoint.section("discriminator"))
         for name, part in self._stateful().items():
             part.load_state_dict({"numbers": checkpoint.state["numbers"][name], "arrays": checkpoint.section(name)})
+        self._captured = None  # it has the addresses of the arrays before
         for name, rng in self.random.items():
             rng.bit_generator.state = checkpoint.state["random"][name]
 
@@ -169,24 +198,24 @@ def draw(generator: Module, latents: np.ndarray, device: str, chunk: int = 64) -
 
 def _norm(gradients: Sequence[Tensor]) -> Array:
     """Return the Euclidean norm of all gradients together, where they are."""
-    squares: Any = [_dot(g.data) for g in gradients]
-    if isinstance(squares[0], np.generic):
-        return np.float64(math.sqrt(sum(map(float, squares))))
-    return sum(squares[1:], squares[0]) ** 0.5
+    total = kernels.foreach_square_sum([g.data for g in gradients])
+    return namespace(total).sqrt(total)
 
 
-def _dot(array: Array) -> Array:
-    flat = array.reshape(-1)
-    return flat @ flat
+def _together(metrics: dict[str, Array]) -> Array:
+    """Return scalars on a GPU as one array there, float64."""
+    values = list(metrics.values())
+    together = namespace(values[0]).empty(len(values), np.float64)
+    for i, value in enumerate(values):  # CuPy's stack would copy a table of addresses from the host
+        together[i] = value.reshape(())
+    return together
 
 
 def _numbers(metrics: dict[str, Array]) -> dict[str, float]:
     """Return scalars as Python numbers; from a GPU in one copy, the one time in a step that the host waits for it."""
-    first = next(iter(metrics.values()))
-    if isinstance(first, (np.ndarray, np.generic)):
+    if isinstance(next(iter(metrics.values())), (np.ndarray, np.generic)):
         return {name: float(value) for name, value in metrics.items()}
-    together = namespace(first).stack([value.reshape(()).astype(np.float64) for value in metrics.values()])
-    return dict(zip(metrics, to_device(together, "cpu").tolist(), strict=True))
+    return dict(zip(metrics, to_device(_together(metrics), "cpu").tolist(), strict=True))
 
 
 def _check_on_cpu(metrics: dict[str, Array]) -> None:

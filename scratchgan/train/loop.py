@@ -21,7 +21,7 @@ import numpy as np
 from .. import __version__, kernels
 from ..data import POINT_SETS, Dataset, Loader, open_dataset, point_dataset
 from ..data.points import POINTS_COUNT
-from ..device import require_cuda
+from ..device import require_cuda, require_tensor_cores
 from .atomic import write_atomically
 from .checkpoint import (
     Checkpoint,
@@ -318,6 +318,8 @@ def _assemble(config: TrainConfig, dataset: Dataset) -> tuple[Game, Loader]:
     """Make everything that can fail on the settings, before a file is touched."""
     if config.device == "cuda":
         require_cuda()
+    if config.precision == "tf32":
+        require_tensor_cores()
     loader = Loader(dataset, config.batch, seed=config.seed)
     try:
         return Game(config), loader

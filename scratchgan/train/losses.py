@@ -13,7 +13,8 @@ import numpy as np
 
 from .. import ops
 from ..autograd import grad
-from ..device import to_device
+from ..cuda_graph import from_host
+from ..device import device_of
 from ..tensor import Tensor
 
 
@@ -102,9 +103,8 @@ def gradient_penalty(
     Gulrajani et al., 2017, equation 3 and algorithm 1: x' = e*x + (1-e)*G(z) with one e from U(0, 1) for each image.
     ``real`` and ``fake`` are (B,C,H,W) arrays. D must not mix the images of a batch (no batch normalisation).
     """
-    between = rng.random((len(real), 1, 1, 1)).astype(real.dtype)
-    if not isinstance(real, np.ndarray):
-        between = to_device(between, f"cuda:{real.device.id}")
+    shape = (len(real), *[1] * (real.ndim - 1))
+    between = from_host(lambda: rng.random(shape).astype(real.dtype), device_of(real))
     x = Tensor(between * real + (1 - between) * fake, requires_grad=True)
     squared = _squared_gradient_norm(discriminator(x), x)
     # The norm's own gradient is infinite at 0; 1e-12 is far below the 1 that the norm is drawn to.

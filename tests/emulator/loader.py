@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchgan.kernels import launch
+from scratchgan.kernels import cuda_source, launch
 from scratchgan.kernels.cache import cache_root
 
 HERE = Path(__file__).parent
@@ -107,11 +107,11 @@ def _runtime() -> Any:
 
 def _translated(source: str) -> str:
     """Return the source as g++ takes it, with one entry point per kernel that unpacks its arguments."""
-    names = re.findall(launch._DECLARATION + r"(\w+)\s*\(", source)
+    names = re.findall(cuda_source.DECLARATION + r"(\w+)\s*\(", source)
     dynamic = r"extern\s+__shared__\s+(?:__align__\s*\([^)]*\)\s*)?([\w ]+?)\s+(\w+)\s*\[\s*\]"
     entries = []
     for name in names:
-        parameters = launch.declared(source, "the source", name)
+        parameters = cuda_source.declared(source, "the source", name)
         values = ", ".join(
             f"*({'const ' if p.constant else ''}{p.type}{'*' if p.pointer else ''}*)a[{i}]"
             for i, p in enumerate(parameters)
@@ -224,11 +224,11 @@ class Emulator:
     ) -> None:
         library, path = _library(program)
         self.launches.append(f"{program.path.parent.name}.{name}")
-        parameters = launch.declared(program.source, program.where, name)
+        parameters = cuda_source.declared(program.source, program.where, name)
         buffers: dict[int, _Buffer] = {}
         for parameter, value in zip(parameters, arguments, strict=True):
-            if parameter.pointer and value is not None:
-                buffer = buffers.setdefault(value.ctypes.data, _Buffer(value, parameter.name, False))
+            for array in _arrays(parameter, value):
+                buffer = buffers.setdefault(array.ctypes.data, _Buffer(array, parameter.name, False))
                 buffer.changes |= not parameter.constant
         what = f"kernel {name} ({program.where}, {program.configuration}), grid {tuple(grid)}, block {tuple(block)}"
         first: dict[int, bytes] = {}
@@ -260,6 +260,16 @@ class Emulator:
             array = buffers[key].array
             ctypes.memmove(array.ctypes.data, content, len(content))
 
+    def written(self, program: launch.Program, name: str, arguments: list[Any]) -> list[np.ndarray]:
+        """Return the arrays that a launch writes to."""
+        parameters = cuda_source.declared(program.source, program.where, name)
+        return [
+            array
+            for parameter, value in zip(parameters, arguments, strict=True)
+            if not parameter.constant
+            for array in _arrays(parameter, value)
+        ]
+
     def _once(
         self,
         library: Any,
@@ -276,7 +286,10 @@ class Emulator:
     ) -> None:
         held: list[Any] = []
         for parameter, value in zip(parameters, arguments, strict=True):
-            if parameter.pointer:
+            if parameter.type in cuda_source.LISTS:
+                numbers = value if parameter.type == "Counts" else [buffers[a.ctypes.data].address for a in value]
+                held.append((ctypes.c_int64 * cuda_source.MANY)(*numbers))
+            elif parameter.pointer:
                 held.append(ctypes.c_void_p(buffers[value.ctypes.data].address if value is not None else None))
             else:
                 held.append((ctypes.c_char * value.nbytes).from_buffer_copy(value.tobytes()))
@@ -297,6 +310,13 @@ class Emulator:
             hits = [hit for hit in (b.where(report.address) for b in buffers.values()) if hit]
             message = f"touches {hits[0] if hits else f'address {report.address:#x}, which is no array of this launch'}"
         raise Fault(_KINDS[kind], f"{what}: {_KINDS[kind]} at {place} in {where}: {message}")
+
+
+def _arrays(parameter: launch.Parameter, value: Any) -> list[np.ndarray]:
+    """Return the arrays of one argument: none, one, or those of a list."""
+    if parameter.type == "Arrays":
+        return value
+    return [value] if parameter.pointer and value is not None else []
 
 
 def _line(path: Path, library: Any, name: str, program_counter: int) -> str:

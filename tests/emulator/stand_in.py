@@ -3,13 +3,14 @@
 CuPy's arrays behave like NumPy's but do not mix with them, and nothing turns one into the other without being told to
 (``.get()``, ``cupy.asarray``). The stand-in keeps to that more strictly than CuPy does: a function of NumPy's that is
 given one of its arrays raises, where CuPy would sometimes compute. So code that runs here asks the array's namespace
-for its functions, and makes no hidden copy. What it does not show: CuPy's own computations, which are NumPy's here,
-and anything about time, streams and memory.
+for its functions, and makes no hidden copy. Streams can be captured (``capture.py``). What it does not show: CuPy's own
+computations, which are NumPy's here, and anything about time and memory.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import types
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ import numpy as np
 
 from scratchgan.kernels import launch
 
+from . import capture
 from .loader import Emulator
 
 
@@ -37,7 +39,7 @@ class DeviceArray:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(object.__getattribute__(self, "_inner"), name)
-        return _wrapped_function(value) if callable(value) else _out(value)
+        return _wrapped_function(value, self) if callable(value) else _out(value)
 
     @property
     def device(self) -> Any:
@@ -63,16 +65,35 @@ class DeviceArray:
         )
 
     def get(self) -> np.ndarray:
-        DeviceArray.transfers += 1
-        return self._inner.copy()
+        return self._transferred().copy()
 
     def item(self) -> Any:
-        DeviceArray.transfers += 1
-        return self._inner.item()
+        return self._transferred().item()
 
     def tolist(self) -> Any:
+        return self._transferred().tolist()
+
+    def _transferred(self) -> np.ndarray:
+        capture.refuse_host("a copy to the host")
         DeviceArray.transfers += 1
-        return self._inner.tolist()
+        return self._inner
+
+    def set(self, host: np.ndarray, stream: Any = None) -> None:
+        capture.refuse_host("a copy from the host")
+        assert type(host) is np.ndarray
+        assert (host.dtype, host.shape) == (self.dtype, self.shape)
+        self._inner[...] = host
+
+    def fill(self, value: Any) -> None:
+        self._change("fill", lambda: self._inner.fill(value))
+
+    def _change(self, name: str, operation: Any) -> None:
+        """Do what changes the array in place, and note it if a stream is captured."""
+        if capture.current is not None:
+            capture.current.check(name)
+            capture.current.changes(self._inner)
+            capture.current.note(name, operation)
+        operation()
 
     def __float__(self) -> float:
         return float(self.item())
@@ -87,10 +108,12 @@ class DeviceArray:
         return len(self._inner)
 
     def __getitem__(self, index: Any) -> Any:
-        return _out(self._inner[_in(index, indices=True)])
+        index = _index(index)
+        return _computed("__getitem__", lambda a: a[index], (self,), {})
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._inner[_in(index, indices=True)] = _in(value)
+        index, value = _index(index), _in(value)
+        self._change("__setitem__", lambda: self._inner.__setitem__(index, value))
 
     def __deepcopy__(self, memo: Any) -> DeviceArray:
         return DeviceArray(self._inner.copy())
@@ -99,11 +122,17 @@ class DeviceArray:
 
 
 def _operator(name: str) -> Any:
+    if name.startswith("__i") and name != "__invert__":
+
+        def change(self: DeviceArray, *others: Any) -> Any:
+            arguments = [_in(other) for other in others]
+            self._change(name, lambda: getattr(self._inner, name)(*arguments))
+            return self
+
+        return change
+
     def apply(self: DeviceArray, *others: Any) -> Any:
-        result = getattr(self._inner, name)(*[_in(other) for other in others])
-        return (
-            self if name.startswith("__i") and name != "__invert__" and result is not NotImplemented else _out(result)
-        )
+        return _computed(name, lambda a, *rest: getattr(a, name)(*rest), (self, *others), {})
 
     return apply
 
@@ -135,9 +164,43 @@ def _out(value: Any) -> Any:
     return value
 
 
-def _wrapped_function(function: Any) -> Any:
+def _index(index: Any) -> Any:
+    """An index as NumPy takes it; one of arrays is a copy from the host, or has a shape that the host must know."""
+    index = _in(index, indices=True)
+    if any(isinstance(part, (np.ndarray, list)) for part in (index if isinstance(index, tuple) else (index,))):
+        capture.refuse_host("an array as an index")
+    return index
+
+
+def _computed(name: str, function: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Call a function of NumPy's for arrays of the stand-in's."""
+    given = [_in(a) for a in arguments]
+    named = {key: _in(value) for key, value in options.items()}
+
+    def again() -> Any:
+        return function(*given, **named)
+
+    if capture.current is None:
+        return _out(again())
+    capture.current.check(name)
+    return _out(capture.current.computed(name, function, [*_flat(given), *named.values()], again))
+
+
+def _flat(values: Any) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from _flat(value)
+        else:
+            yield value
+
+
+def _wrapped_function(function: Any, owner: DeviceArray | None = None) -> Any:
+    name = function.__name__
+
     def call(*arguments: Any, **options: Any) -> Any:
-        return _out(function(*[_in(a) for a in arguments], **{name: _in(v) for name, v in options.items()}))
+        if owner is None:
+            return _computed(name, function, arguments, options)
+        return _computed(name, lambda a, *rest, **named: getattr(a, name)(*rest, **named), (owner, *arguments), options)
 
     if isinstance(function, np.ufunc):
         call.at = lambda array, index, values: function.at(array._inner, _in(index, indices=True), _in(values))  # type: ignore[attr-defined]
@@ -151,6 +214,10 @@ class _Device:
         self.id = index
         self.compute_capability = "90"
         self.mem_info = (8 << 30, 16 << 30)
+        self.attributes = {"L2CacheSize": 1 << 16}
+
+    def synchronize(self) -> None:
+        capture.refuse_host("waiting")
 
     def __enter__(self) -> _Device:
         return self
@@ -178,7 +245,12 @@ class StandIn(types.ModuleType):
         )
         memory = types.SimpleNamespace(OutOfMemoryError=type("OutOfMemoryError", (MemoryError,), {}))
         nvrtc = types.SimpleNamespace(getVersion=lambda: (13, 0))
-        self.cuda = types.SimpleNamespace(runtime=runtime, Device=_Device, memory=memory, nvrtc=nvrtc)
+        stream = capture.Stream()
+        self.cuda = types.SimpleNamespace(
+            runtime=runtime, Device=_Device, memory=memory, nvrtc=nvrtc, Stream=capture.Stream, Event=capture.Event,
+            MemoryPool=capture.MemoryPool, using_allocator=capture.using_allocator, get_elapsed_time=capture.elapsed,
+            get_current_stream=lambda: stream,
+        )  # fmt: skip
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -189,13 +261,20 @@ class StandIn(types.ModuleType):
     def asarray(self, value: Any, dtype: Any = None, order: str | None = None) -> DeviceArray:
         if isinstance(value, DeviceArray) and dtype in (None, value.dtype):
             return value
+        if not isinstance(value, DeviceArray):
+            capture.refuse_host("a copy from the host")
         return DeviceArray(np.array(_raw(value), dtype=dtype, order=order or "K"))  # type: ignore[call-overload]
 
     array = asarray
 
+    def asnumpy(self, value: Any) -> np.ndarray:
+        return value.get() if isinstance(value, DeviceArray) else np.asarray(value)
+
     def empty(self, shape: Any, dtype: Any = float) -> DeviceArray:
         inner = np.empty(shape, dtype)
         inner.fill(np.nan if inner.dtype.kind == "f" else -1 if inner.dtype.kind == "i" else 1)
+        if capture.current is not None:
+            capture.current.allocated(inner)
         return DeviceArray(inner)
 
 
@@ -225,21 +304,29 @@ class _Runner(Emulator):
         arguments: list[Any],
         shared: int,
     ) -> None:
-        super().run(program, name, grid, block, [_raw(a) for a in arguments], shared)
+        raw = [[_raw(v) for v in a] if isinstance(a, list) else _raw(a) for a in arguments]
+        launched = functools.partial(super().run, program, name, grid, block, raw, shared)
+        if capture.current is not None:
+            for array in self.written(program, name, raw):
+                capture.current.changes(array)
+            capture.current.note(f"{program.path.parent.name}.{name}", launched)
+        launched()
 
 
 @contextlib.contextmanager
 def stand_in(orders: int = 1) -> Iterator[_Runner]:
     """Within the block, ``import cupy`` gives the stand-in, and ``device="cuda"`` is its."""
     module = StandIn()
-    before = sys.modules.get("cupy")
+    before = {name: sys.modules.get(name) for name in ("cupy", "cupyx")}
     sys.modules["cupy"] = module
+    sys.modules["cupyx"] = types.SimpleNamespace(empty_pinned=np.empty)  # type: ignore[assignment]
     runner = _Runner(module, orders)
     try:
         with launch.replaced_by(runner):
             yield runner
     finally:
-        if before is None:
-            del sys.modules["cupy"]
-        else:
-            sys.modules["cupy"] = before
+        for name, original in before.items():
+            if original is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = original

@@ -9,22 +9,13 @@ from scratchgan import ops
 from scratchgan.gradcheck.__main__ import main
 from scratchgan.gradcheck.catalogue import plants
 from scratchgan.gradcheck.planting import Plant, PlantError, planted
-from scratchgan.gradcheck.scoring import check_right_code, score_catalogue
-from scratchgan.gradcheck.targets import all_targets
+from scratchgan.gradcheck.scoring import score_catalogue
 
 
 def test_every_planted_bug_is_killed_as_meant_and_the_right_code_passes() -> None:
     card = score_catalogue()
     assert card.perfect, str(card)
     assert len(card.rows) == len(plants())
-
-
-@pytest.mark.slow
-def test_no_false_alarm_over_twenty_seeds() -> None:
-    targets = all_targets()
-    for seed in range(1, 21):
-        alarms, _ = check_right_code(targets, sorted(targets), seed)
-        assert not alarms, f"seed {seed}: {alarms}"
 
 
 def test_a_plant_is_there_only_within_its_block() -> None:
