@@ -47,12 +47,15 @@ def call_elsewhere(trial: Trial) -> None:
 
 
 def _at_first_of(trial: Trial, candidates: list[list[Any]]) -> Trial | None:
+    """At the first arguments that the forward takes. What the vjp raises there is the caller's to judge."""
     for args in candidates:
         other = Trial(trial.op, tuple(args), trial.params, trial.seed, trial.policy)
         try:
-            other.pair(0)
+            if not all(np.isfinite(y).all() for y in other.outputs):
+                continue
         except OperatorError:
             continue
+        other.pair(0)
         return other
     return None
 
@@ -89,9 +92,7 @@ def _at_other_values(trial: Trial) -> list[Finding]:
 
 
 def _decent(trial: Trial) -> bool:
-    """Nothing to be accused of: the equation holds, or the forward is not finite there."""
-    if not all(np.isfinite(y).all() for y in trial.outputs):
-        return True
+    """Nothing to be accused of: the equation holds, or the forward cannot be followed there."""
     gy, gradients = trial.pair(0)[:2]
     try:
         return screen.agrees(trial, gy, gradients)
@@ -112,7 +113,10 @@ def _at_zeros(trial: Trial) -> list[Finding]:
             args[i] = args[i].copy()
             args[i].reshape(-1)[chosen] = 0
             planted[i] = chosen
-    other = _at_first_of(trial, [args]) if planted else None
+    try:
+        other = _at_first_of(trial, [args]) if planted else None
+    except OperatorError:
+        return []
     if other is None or _decent(other):
         return []
     return [f for i, chosen in planted.items() for f in _wrong_at_zero(other, i, chosen[:_MOST])]

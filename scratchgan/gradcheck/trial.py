@@ -71,8 +71,8 @@ class Trial:
 
     @functools.cached_property
     def dtype(self) -> np.dtype[Any]:
-        """The widest dtype among the differentiable arguments: the precision the operator was asked for."""
-        return np.result_type(*(self.args[i].dtype for i in self.wanted))
+        """The narrowest dtype among the differentiable arguments: the precision that can be asked of the operator."""
+        return min((self.args[i].dtype for i in self.wanted), key=lambda dtype: dtype.itemsize)
 
     @property
     def eps(self) -> float:
