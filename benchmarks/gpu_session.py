@@ -3,14 +3,17 @@
 For a bare machine with CuPy, this checkout and no network; PyTorch, if it is there, is the peer. In under ten
 minutes, each part within its own limit, it
 
-    tests      runs the tests marked gpu: every operator, a training step and checkpoints on the device
-    table      times convolutions, what is bound by memory, and GAN steps, against PyTorch with cuDNN
-    train      trains a GAN on the CPU and on the GPU, on Fashion-MNIST if its files are there, else on toyfaces
+    tests      runs the tests marked gpu: every operator, training steps plain and as a CUDA graph, checkpoints
+    steps      times GAN steps, plain and as a CUDA graph, against PyTorch
+    table      times what is bound by memory, and convolutions, against PyTorch with cuDNN
+    train      trains a GAN on the GPU and on the CPU, on Fashion-MNIST if its files are there, else on toyfaces, and
+               says how long each took to the same quality
     sanitizer  runs the operators once more under compute-sanitizer, if it is installed
 
-and writes benchmarks/results/gpu-DEVICE.json after every part. Kernels are timed with events on the GPU, each launch
-after a write of 256 MiB that empties the L2 cache ("cold") and without it ("warm"); the figure is a median. A step of
-a GAN is timed from the host, to its end on the GPU. TF32 stands in lines of its own, with TF32 on both sides.
+and writes benchmarks/results/gpu-DEVICE.json and .md after every part; a part that fails, or for which no time is
+left, says so there and the others go on. Kernels are timed with events on the GPU (`benchmarks.gpu`), after a write
+that empties the L2 cache ("cold") and without it ("warm"); the figure is a median. A step of a GAN is timed from the
+host, to its end on the GPU. TF32 stands in lines of its own, with TF32 on both sides.
 
 ``--dry-run`` goes through the same code at tiny sizes without a GPU, on the tests' emulator; its times mean nothing.
 """
@@ -27,7 +30,9 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -35,16 +40,20 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.gpu_report import markdown
 from benchmarks.gpu_work import LAYERS, PASSES, Clock, Layer, Peer, convolution, peer_convolution, peer_step
-from benchmarks.step.workloads import IMAGE, LATENT
+from benchmarks.step.workloads import BATCH, IMAGE, LATENT
 from scratchgan import Tensor, grad, kernels, ops
+from scratchgan.cuda_graph import CapturedStep, from_host
 from scratchgan.data.mnist import FASHION_MNIST, find_local
 from scratchgan.device import require_cuda
 from scratchgan.models.gan import Discriminator, Generator, gan28, gan64
 from scratchgan.optim import Adam
 
 ROOT = Path(__file__).parent.parent
-LIMITS = {"tests": 150, "table": 200, "train": 180, "sanitizer": 60}  # seconds; all together under ten minutes
+LIMITS = {"tests": 130, "steps": 60, "table": 140, "train": 190, "sanitizer": 50}  # seconds
+BUDGET = 580.0  # seconds for all of them
+LEAST = 15.0  # a part that has less left is skipped
 
 
 def convolution_table(cupy: Any, clock: Clock, peer: Peer | None, layers: list[Layer], deadline: float) -> list[dict]:
@@ -98,7 +107,9 @@ def memory_table(cupy: Any, clock: Clock, shape: tuple[int, ...]) -> list[dict]:
     state = [cupy.zeros(source.size, np.float32) for _ in range(3)]
 
     def adam() -> None:
-        kernels.adam_step(state[0], source, *state[1:], step=1, lr=1e-3, beta1=0.5, beta2=0.999, eps=1e-8, out=state[0])
+        p, mean, square = state
+        rule = {"step": 1, "lr": 1e-3, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
+        kernels.foreach_adam_step([p], [source], [mean], [square], **rule, out=[p])  # type: ignore[arg-type]
 
     work: dict[str, tuple[Callable[[], Any], int]] = {  # and the bytes that it must read and write
         "upsample_nearest2d": (lambda: kernels.upsample_nearest2d(x, 2), x.nbytes * 5),
@@ -119,81 +130,130 @@ def memory_table(cupy: Any, clock: Clock, shape: tuple[int, ...]) -> list[dict]:
     return records
 
 
-def gan_steps(cupy: Any, clock: Clock, peer: Peer | None, networks: list[str], batch: int) -> list[dict]:
-    """Update D and G once, as `python -m benchmarks step` does, on the device."""
-    records = []
-    for name in networks:
-        make, latent, shape = (gan28 if name == "G28" else gan64), LATENT[name], IMAGE[name]
-        rng = np.random.default_rng(0)
-        g, d = (net.to("cuda") for net in make(generator=rng))
-        adam_g, adam_d = (Adam(net.parameters(), 2e-4, betas=(0.5, 0.999)) for net in (g, d))
-        real = Tensor(cupy.asarray(rng.uniform(-1, 1, (batch, *shape)).astype(np.float32)))
-
-        def step(g=g, d=d, adam_g=adam_g, adam_d=adam_d, real=real, rng=rng, latent=latent) -> None:
-            bce = ops.binary_cross_entropy_with_logits
-            fake = g(Tensor(cupy.asarray(rng.standard_normal((batch, latent), np.float32))))
-            loss = bce(d(real), 1.0) + bce(d(fake.detach()), 0.0)
-            adam_d.step(grad(loss, d.parameters(), retain_graph=False))
-            adam_g.step(grad(bce(d(fake), 1.0), g.parameters(), retain_graph=False))
-
-        record: dict[str, Any] = {"network": name, "batch": batch, "seconds": clock.host_median(step)}
+def gan_steps(cupy: Any, dry: bool, limit: float) -> dict[str, Any]:
+    """Update D and G once, as `python -m benchmarks step` does, on the device: plain, and as a CUDA graph."""
+    clock, peer = Clock(cupy, rounds=1 if dry else 9), open_peer(cupy)
+    deadline, records = time.monotonic() + limit, []
+    for name in LATENT:
+        if time.monotonic() > deadline:
+            print(f"  {name}: skipped, out of time")
+            continue
+        record: dict[str, Any] = {"network": name, "batch": 2 if dry else BATCH}
+        for how in ("plain", "cuda graph"):
+            step, networks = our_step(cupy, name, record["batch"], dry)
+            if how == "cuda graph":
+                step = CapturedStep(step, lambda networks=networks: [slot for net in networks for slot in net.slots()])
+            record[how] = clock.host_median(step, 1 if dry else 10)
         if peer is not None:
             peer.precision(False)
-            record["pytorch"] = clock.host_median(peer_step(peer, name, batch))
-            record["ratio"] = record["pytorch"] / record["seconds"]
+            record["pytorch"] = clock.host_median(peer_step(peer, name, record["batch"]), 1 if dry else 10)
+            record["ratio"] = {how: record["pytorch"] / record[how] for how in ("plain", "cuda graph")}
         records.append(record)
-        ratio = f", PyTorch {record['pytorch'] * 1e3:.2f} ms, ratio {record['ratio']:.2f}" if peer else ""
-        print(f"  {name}, batch {batch}, eager: {record['seconds'] * 1e3:.2f} ms{ratio}", flush=True)
-    return records
+        print(f"  {name}, batch {record['batch']}: " + ", ".join(
+            f"{how} {record[how] * 1e3:.2f} ms" for how in ("plain", "cuda graph", "pytorch") if how in record
+        ), flush=True)  # fmt: skip
+    return {"gan_step": records, "pytorch": peer.torch.__version__ if peer else None}
 
 
-def table(cupy: Any, dry: bool) -> dict[str, Any]:
-    clock = Clock(cupy, rounds=15)
-    peer = None
-    with contextlib.suppress(ImportError):
+def our_step(cupy: Any, name: str, batch: int, dry: bool) -> tuple[Callable[[], Any], tuple[Any, Any]]:
+    """Return a step that returns D's loss, and its networks."""
+    rng = np.random.default_rng(0)
+    make, latent, shape = (gan28 if name == "G28" else gan64), LATENT[name], IMAGE[name]
+    if dry:
+        made, latent, shape = tiny_networks(), 4, (1, 8, 8)
+    else:
+        made = make(generator=rng)
+    g, d = (network.to("cuda") for network in made)
+    adam_g, adam_d = (Adam(network.parameters(), 2e-4, betas=(0.5, 0.999)) for network in (g, d))
+    real = Tensor(cupy.asarray(rng.uniform(-1, 1, (batch, *shape)).astype(np.float32)))
+    bce = ops.binary_cross_entropy_with_logits
+
+    def step() -> Any:
+        fake = g(Tensor(from_host(lambda: rng.standard_normal((batch, latent), np.float32), "cuda")))
+        loss = bce(d(real), 1.0) + bce(d(fake.detach()), 0.0)
+        adam_d.step(grad(loss, d.parameters(), retain_graph=False))
+        adam_g.step(grad(bce(d(fake), 1.0), g.parameters(), retain_graph=False))
+        return loss.data
+
+    return step, (g, d)
+
+
+def open_peer(cupy: Any) -> Peer | None:
+    """Return PyTorch on the same device, if it is installed."""
+    try:
         import torch
+    except ImportError:
+        print("  PyTorch is not installed: no ratios")
+        return None
+    return Peer(torch, cupy)
 
-        if dry or torch.cuda.is_available():
-            peer = Peer(torch, cupy)
-    deadline = time.monotonic() + LIMITS["table"] * 0.6
+
+def table(cupy: Any, dry: bool, limit: float) -> dict[str, Any]:
+    clock, peer = Clock(cupy, rounds=1 if dry else 11), open_peer(cupy)
+    deadline = time.monotonic() + limit
     tiny = [Layer("tiny", 2, 3, 6, 4, 3, 1, 1), Layer("tiny.up", 1, 2, 4, 3, 3, 1, 1, "upsample"),
             Layer("tiny.t", 2, 4, 3, 2, 4, 2, 1, "transpose")]  # fmt: skip
     return {
         "memory": memory_table(cupy, clock, (1, 4, 8, 8) if dry else (256, 64, 32, 32)),
-        "gan_step": [] if dry else gan_steps(cupy, clock, peer, list(LATENT), 64),
         "convolution": convolution_table(cupy, clock, peer, tiny if dry else LAYERS, deadline),
         "pytorch": peer.torch.__version__ if peer else None,
     }
 
 
-def train(cupy: Any, dry: bool) -> dict[str, Any]:
-    """The same run on both devices: how long each takes for as many steps, and how good its pictures are."""
-    data = "fashion-mnist" if find_local(FASHION_MNIST, "train") else "toyfaces"
-    if dry:
-        net_g, net_d = (net.to("cuda") for net in tiny_networks())
-        fake = net_g(Tensor(cupy.asarray(np.zeros((2, 4), np.float32))))
-        gradients = grad(ops.mean(net_d(fake)), net_g.parameters())
-        Adam(net_g.parameters(), 1e-3).step(gradients)
-        return {"dry": [list(g.shape) for g in gradients]}
-    record: dict[str, Any] = {"data": data}
-    out = ROOT / "runs"
-    for device, steps, limit in (("cuda", 3000, LIMITS["train"] * 0.4), ("cpu", 300, LIMITS["train"] * 0.5)):
-        run = out / f"gpu-session-{device}-{int(time.time())}"
-        command = [sys.executable, "-m", "scratchgan", "train", "--data", data, "--device", device, "--out", str(run)]
-        start = time.perf_counter()
-        outcome, _ = finished([*command, "--steps", str(steps), "--set", f"sample_every={steps}"], limit)
-        seconds = time.perf_counter() - start
-        log = run / "log.jsonl"
-        done = [json.loads(line)["step"] for line in log.read_text().splitlines()] if log.is_file() else [0]
-        record[device] = {"outcome": outcome, "steps": done[-1] if done else 0, "seconds": seconds, "run": str(run)}
-        print(f"  {device}: {record[device]['steps']} steps in {seconds:.0f} s ({outcome})", flush=True)
-    fast, slow = record["cuda"], record["cpu"]
-    if fast["steps"] and slow["steps"]:
-        record["steps_per_second"] = {d: record[d]["steps"] / record[d]["seconds"] for d in ("cuda", "cpu")}
-        # Equal seeds give runs that are equal but for rounding, so the same quality is the same number of steps.
-        record["speedup"] = record["steps_per_second"]["cuda"] / record["steps_per_second"]["cpu"]
-        print(f"  the GPU gets to the same step {record['speedup']:.1f} times as fast")
-    return record
+def train(cupy: Any, dry: bool, limit: float) -> dict[str, Any]:
+    """The same run on both devices: how long each takes to the quality that the slower one reaches."""
+    record: dict[str, Any] = {"data": "fashion-mnist" if find_local(FASHION_MNIST, "train") else "toyfaces"}
+    with tempfile.TemporaryDirectory() if dry else contextlib.nullcontext(ROOT / "runs") as folder:
+        for device, share in (("cuda", 0.5), ("cpu", 0.5)):
+            run = Path(folder) / f"gpu-session-{device}-{int(time.time())}"
+            where = ["--device", device, *(["--cuda-graph"] if device == "cuda" else [])]
+            size = ["--eval-every", "100", "--set", "eval_images=1000", "--steps", "3000"]
+            if dry:  # no subprocess has the stand-in
+                where, size = ["--device", "cpu"], ["--steps", "2", "--limit", "32", "--set", "width=4", "--size", "16"]
+            command = [sys.executable, "-m", "scratchgan", "train", "--data", "toyfaces" if dry else record["data"]]
+            command += [*where, *size, "--set", "sample_every=500", "--set", "checkpoint_every=500", "--out", str(run)]
+            start = time.perf_counter()
+            outcome, _ = finished(command, limit * share)
+            log = run / "log.jsonl"
+            lines = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+            record[device] = {
+                "outcome": outcome, "steps": lines[-1]["step"] if lines else 0, "batch": 32,
+                "wall_seconds": time.perf_counter() - start, "curve": quality_curve(lines, 32), "run": str(run),
+            }  # fmt: skip
+            print(f"  {device}: {record[device]['steps']} steps ({outcome})", flush=True)
+    return record | same_quality(record["cuda"], record["cpu"])
+
+
+def quality_curve(lines: list[dict[str, Any]], batch: int) -> list[dict[str, float]]:
+    """Return seconds of training (evaluations are not counted), steps and FID, where a run was evaluated.
+
+    Its last step is there in any case, if need be without an FID.
+    """
+    seconds, curve = 0.0, []
+    for line in lines:
+        seconds += batch / line["images_per_second"]
+        if "fid" in line or line is lines[-1]:
+            curve.append({"step": line["step"], "seconds": seconds, **({"fid": line["fid"]} if "fid" in line else {})})
+    return curve
+
+
+def same_quality(fast: dict[str, Any], slow: dict[str, Any]) -> dict[str, Any]:
+    """Compare two runs: seconds to the best FID of ``slow``, and steps per second."""
+    if not fast["curve"] or not slow["curve"]:
+        return {"speedup": None}
+    rates = [run["curve"][-1]["step"] / run["curve"][-1]["seconds"] for run in (fast, slow)]
+    found: dict[str, Any] = {"steps_per_second": dict(zip(("cuda", "cpu"), rates, strict=True))}
+    found["speedup"] = rates[0] / rates[1]
+    print(f"  steps a second: cuda {rates[0]:.1f}, cpu {rates[1]:.1f}")
+    judged = [point for point in slow["curve"] if "fid" in point]
+    if judged:
+        best = min(judged, key=lambda point: point["fid"])
+        reached = next((point for point in fast["curve"] if point.get("fid", math.inf) <= best["fid"]), None)
+        found["same_quality"] = {"fid": best["fid"], "cpu_seconds": best["seconds"],
+                                 "cuda_seconds": reached["seconds"] if reached else None}  # fmt: skip
+        print(f"  FID {best['fid']:.1f}: cpu {best['seconds']:.0f} s, cuda "
+              + (f"{reached['seconds']:.1f} s" if reached else "not reached"))  # fmt: skip
+    return found
 
 
 def tiny_networks() -> tuple[Any, Any]:
@@ -212,30 +272,30 @@ def finished(command: list[str], limit: float) -> tuple[str, str]:
     return "finished", done.stdout
 
 
-def tests(cupy: Any, dry: bool) -> dict[str, Any]:
+def tests(cupy: Any, dry: bool, limit: float) -> dict[str, Any]:
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/gpu"]
-    outcome, output = finished(command + (["--collect-only"] if dry else []), LIMITS["tests"])
+    outcome, output = finished(command + (["--collect-only"] if dry else []), limit)
     print("\n".join(f"  {line}" for line in output.strip().splitlines()[-12:]))
     return {"outcome": outcome, "output": output[-4000:]}
 
 
-def sanitizer(cupy: Any, dry: bool) -> dict[str, Any]:
+def sanitizer(cupy: Any, dry: bool, limit: float) -> dict[str, Any]:
     tool = shutil.which("compute-sanitizer")
-    if tool is None:
+    if tool is None and not dry:
         print("  compute-sanitizer is not installed")
         return {"outcome": "compute-sanitizer is not installed"}
     record = {}
     for check in ("memcheck", "racecheck", "initcheck"):
-        command = [tool, f"--tool={check}", "--error-exitcode=9", sys.executable, "-m", "pytest", "-q", "-m", "gpu"]
-        command += ["tests/gpu", "-k", "operator and (conv2d or batch_norm or max_pool2d)"]
-        outcome, output = ("dry run", "") if dry else finished(command, LIMITS["sanitizer"] / 3)
+        command = [tool or "true", f"--tool={check}", "--error-exitcode=9", sys.executable, "-m", "pytest", "-q"]
+        command += ["-m", "gpu", "tests/gpu", "-k", "operator and (conv2d or batch_norm or max_pool2d)"]
+        outcome, output = ("dry run", " ".join(command)) if dry else finished(command, limit / 3)
         record[check] = {"outcome": outcome, "output": output[-2000:]}
         print(f"  {check}: {outcome}")
     return record
 
 
-PARTS: dict[str, Callable[[Any, bool], dict[str, Any]]] = {
-    "tests": tests, "table": table, "train": train, "sanitizer": sanitizer,
+PARTS: dict[str, Callable[[Any, bool, float], dict[str, Any]]] = {
+    "tests": tests, "steps": gan_steps, "table": table, "train": train, "sanitizer": sanitizer,
 }  # fmt: skip
 
 
@@ -253,7 +313,9 @@ def device(dry: bool) -> Iterator[Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="these parts")
-    parser.add_argument("--dry-run", action="store_true", help="tiny sizes, without a GPU; writes no result")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="tiny sizes, without a GPU; writes no result unless --out is given"
+    )
     parser.add_argument(
         "--out", type=Path, help="the file of the results (default: benchmarks/results/gpu-DEVICE.json)"
     )
@@ -277,18 +339,31 @@ def main() -> None:
         print(f"{name}, {report['versions']}")
         for part in options.only:
             print(f"{part}:", flush=True)
-            begun = time.monotonic()
-            try:
-                report[part] = PARTS[part](cupy, options.dry_run)
-            except Exception as error:  # the other parts are worth having without this one
-                if options.dry_run:
-                    raise
-                report[part] = {"outcome": f"{type(error).__name__}: {error}"}
-                print(f"  failed: {report[part]['outcome']}")
-            report[part]["wall_seconds"] = time.monotonic() - begun
-            if not options.dry_run:
+            left = BUDGET - (time.monotonic() - started)
+            report[part] = run_part(PARTS[part], cupy, options.dry_run, min(LIMITS[part], left))
+            if not options.dry_run or options.out:
                 out.write_text(json.dumps(report, indent=1))
-    print(f"{time.monotonic() - started:.0f} s in all" + ("" if options.dry_run else f"; {out}"))
+                out.with_suffix(".md").write_text(markdown(report))
+    print(f"{time.monotonic() - started:.0f} s in all" + ("" if options.dry_run and not options.out else f"; {out}"))
+
+
+def run_part(part: Callable[[Any, bool, float], dict[str, Any]], cupy: Any, dry: bool, limit: float) -> dict[str, Any]:
+    """Run a part within ``limit`` seconds, and return its record; one that fails or is skipped has an "outcome"."""
+    begun, record = time.monotonic(), {}
+    if limit < LEAST:
+        record["outcome"] = "skipped: out of time"
+    else:
+        try:
+            record = part(cupy, dry, limit)
+        except Exception as error:  # the other parts are worth having without this one
+            if dry:
+                raise
+            record["outcome"] = f"failed: {type(error).__name__}: {error}"
+            record["traceback"] = traceback.format_exc()[-4000:]
+    if record.get("outcome", "").startswith(("skipped", "failed")):
+        print(f"  {record['outcome']}")
+    record["wall_seconds"] = time.monotonic() - begun
+    return record
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.gpu import EventClock
 from benchmarks.step.pytorch import networks
 from benchmarks.step.workloads import IMAGE, LATENT
 
@@ -68,38 +69,23 @@ PASSES = ("forward", "input_grad", "weight_grad")
 
 
 class Clock:
-    """Times work on the current stream: with events, or by the host's clock where there are none (--dry-run)."""
+    """Times work on the current stream: kernels with events, steps by the host's clock."""
 
     def __init__(self, cupy: Any, rounds: int):
         self.cupy, self.rounds = cupy, rounds
-        self.events = hasattr(cupy.cuda, "Event")
-        self.flush = cupy.empty(1 << 26, np.float32) if self.events else None
+        self.events = EventClock(cupy)
 
     def median(self, work: Callable[[], Any], cold: bool) -> float:
         """Return the median time of ``work``, in seconds; ``cold``: with none of its data in the L2 cache."""
-        work()  # compiles
-        if not self.events:
-            start = time.perf_counter()
-            work()
-            return time.perf_counter() - start
+        return self.events.median(work, cold, self.rounds)
+
+    def host_median(self, step: Callable[[], Any], steps: int = 10) -> float:
+        """Return the median time of a step by the host's clock, ``steps`` of them between two waits for the GPU."""
+        for _ in range(3):  # compiles, captures, launches
+            step()
+        self.wait()
         times = []
         for _ in range(self.rounds):
-            if cold:
-                self.flush.fill(0)
-            first, last = self.cupy.cuda.Event(), self.cupy.cuda.Event()
-            first.record()
-            work()
-            last.record()
-            last.synchronize()
-            times.append(self.cupy.cuda.get_elapsed_time(first, last) / 1e3)
-        return statistics.median(times)
-
-    def host_median(self, step: Callable[[], Any]) -> float:
-        """Return the median time of a step by the host's clock, ten steps between two waits for the GPU."""
-        step()
-        self.wait()
-        times, steps = [], 10 if self.events else 1
-        for _ in range(self.rounds if self.events else 1):
             start = time.perf_counter()
             for _ in range(steps):
                 step()
@@ -108,8 +94,7 @@ class Clock:
         return statistics.median(times)
 
     def wait(self) -> None:
-        if self.events:
-            self.cupy.cuda.Device().synchronize()
+        self.cupy.cuda.Device().synchronize()
 
 
 class Peer:
@@ -117,7 +102,7 @@ class Peer:
 
     def __init__(self, torch: Any, cupy: Any):
         self.torch = torch
-        self.device = "cuda" if hasattr(cupy.cuda, "Event") else "cpu"
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"  # the latter in a dry run
         self.stream = contextlib.nullcontext
         if self.device == "cuda":
             torch.backends.cudnn.benchmark = True  # cuDNN measures its algorithms, and the fastest counts

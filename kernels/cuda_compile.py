@@ -7,6 +7,7 @@ it includes, its macros, the architecture and the versions. It runs on CuPy's cu
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import tempfile
@@ -114,6 +115,7 @@ class CuPyRunner:
         """The driver loads machine code from a file, so without a cache it goes to a folder that ends with us."""
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="scratchgan-cuda-")
+            atexit.register(self._temporary.cleanup)
         return Path(self._temporary.name)
 
 

@@ -160,9 +160,7 @@ class OursOnCuda(Ours):
         return run
 
     def fetch(self, result: Any) -> tuple[Any, ...]:
-        import cupy
-
-        return tuple(cupy.asnumpy(array) for array in (result if isinstance(result, tuple) else (result,)))
+        return tuple(array.get() for array in (result if isinstance(result, tuple) else (result,)))
 
 
 def paths() -> list[Implementation]:

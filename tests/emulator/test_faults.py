@@ -28,7 +28,7 @@ def spoiled(tmp_path: Path, family: str, *edits: tuple[str, str], shared: tuple[
     if shared:
         assert shared[0] in header, f"device.cuh no longer has {shared[0]!r}"
         header = header.replace(*shared)
-    (tmp_path / family).mkdir()
+    (tmp_path / family).mkdir(parents=True)
     (tmp_path / "device.cuh").write_text(header)
     (tmp_path / family / "gpu.cu").write_text(source)
     return str(tmp_path / family / "gpu.py")

@@ -11,10 +11,12 @@ from cases import CASES, OpCase
 
 from scratchgan import kernels
 from scratchgan.autograd import grad
+from scratchgan.cuda_graph import CapturedStep, GraphError
 from scratchgan.data import ArrayDataset
 from scratchgan.device import DeviceError, memory_error, require_cuda, to_device
 from scratchgan.tensor import Tensor
 from scratchgan.train import TrainConfig, Trainer
+from scratchgan.train.game import Game
 
 try:
     cupy: Any = require_cuda()
@@ -95,6 +97,53 @@ def test_out_of_memory_says_what_is_free_and_leaves_nothing() -> None:
     assert "MiB are free; use a smaller --batch" in str(memory_error(caught.value))
     del caught
     assert pool.used_bytes() <= before + (1 << 23)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"d_norm": "batch", "lr_end": "0.1"},
+        {"loss": "hinge", "d_norm": "spectral", "r1": "0.1"},
+        {"loss": "wgan-gp", "d_norm": "layer", "d_steps": "2", "betas": "0,0.9"},
+    ],
+    ids=["bce", "hinge", "wgan-gp"],
+)
+def test_a_captured_step_has_the_bits_of_a_plain_one(settings: dict[str, str]) -> None:
+    rng = np.random.default_rng(0)
+    batches = [rng.uniform(-1, 1, (8, 1, 8, 8)).astype(np.float32) for _ in range(12)]
+    config = TrainConfig(data="noise", latent=4, width=4, batch=8, device="cuda").with_overrides(settings)
+    games, metrics = [], []
+    for captured in ("false", "true"):
+        game = Game(config.with_overrides({"cuda_graph": captured}).completed((1, 8, 8)))
+        feed = iter(batches)
+        metrics.append([game.step(lambda feed=feed: next(feed).copy()) for _ in range(6)])
+        games.append(game.arrays())
+    assert metrics[0] == metrics[1]
+    for name, array in games[0].items():
+        np.testing.assert_array_equal(games[1][name], array, err_msg=name)
+
+
+def test_no_number_of_a_captured_step_is_waited_for_inside() -> None:
+    """What a step must not do while it is captured says so, and the device can be used afterwards."""
+    x = cupy.ones((2, 2), np.float32)
+    step = CapturedStep(lambda: x * float(x.sum()), lambda: [])
+    step()
+    with pytest.raises(GraphError, match="can't be captured"):
+        step()
+    assert float((x * 2).sum()) == 8
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("shape", [(64, 6272, 1), (64, 64, 6272), (6272, 64, 64), (1, 40, 17)], ids=str)
+def test_products_of_matrices(shape: tuple[int, int, int], dtype: type) -> None:
+    m, k, n = shape
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    for left in (a, np.asfortranarray(a)):
+        for right in (b, np.asfortranarray(b)):
+            got = kernels.matmul(cupy.asarray(left), cupy.asarray(right))
+            eps = 8 * k**0.5 * np.finfo(dtype).eps
+            np.testing.assert_allclose(cupy.asnumpy(got), a.astype(float) @ b.astype(float), rtol=eps, atol=eps * 8)
 
 
 def test_a_run_moves_between_devices(tmp_path: Path) -> None:
