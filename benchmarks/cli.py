@@ -18,6 +18,7 @@ COMMANDS = {
     "overhead": "microseconds per operator of the autograd, against peers",
     "targets": "every figure that the project aims at, both sides in one run",
     "selftest": "does the harness tell the truth here: false alarms, a planted slowdown, independent timers",
+    "ladder": "one convolution from the naive loop to the kernel, an idea at a time",
     "ceilings": "the two ceilings of the roofline",
     "list": "implementations and shape files, and what cannot run here",
 }
@@ -63,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         own.set_defaults(command=function)
         return own
 
-    from . import overhead, scaling, selftest, steps, targets
+    from . import ladder, overhead, scaling, selftest, steps, targets
 
     _run_options(command("run", run_command))
     _compare_options(command("compare", compare_command))
@@ -77,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     overhead.add_options(command("overhead", overhead.command))
     targets.add_options(command("targets", targets.command))
     selftest.add_options(command("selftest", selftest.command))
+    ladder.add_options(command("ladder", ladder.command))
     own = command("ceilings", ceilings_command)
     own.add_argument("--threads", type=int, default=default_threads())
     own.add_argument("--dt", choices=("f32", "f64"), default="f32")
@@ -88,7 +90,7 @@ def pin_early(words: list[str]) -> None:
     """Pin what the command line asks for before anything imports NumPy, whose thread pool is sized at its import."""
     from .machine import pin
 
-    if words[0] in ("run", "step", "ceilings"):
+    if words[0] in ("run", "step", "ladder", "ceilings"):
         early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         early.add_argument("--threads", type=int, default=default_threads())
         pin(early.parse_known_args(words[1:])[0].threads)
