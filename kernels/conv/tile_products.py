@@ -81,6 +81,8 @@ class Tiling(NamedTuple):
     product_pitch: int = 0
     memory: int = 0
     tasks: int = 0
+    slice_images: int = 0  # of a weight gradient's slice
+    gradient_size: int = 0  # numbers in a slice's gradient
     streamed: int = 0  # 1 if whole registers of y are written past the caches
 
 

@@ -4,14 +4,15 @@ With the same sums of pixels, and sums of gradients whose coefficients are those
 
     product[p][(c, kind), o] = sum over all tiles of  pixels[p][(c, kind), tile] * gradients[p][tile, o]
 
-and every kernel element's gradient is a sum of some products. A task takes some channels of x and goes over all tiles,
-a band at a time, as many tiles at once as make 256 columns of A with the images that a register holds:
+and every kernel element's gradient is a sum of some products. A task takes some channels of x, and a slice of the images
+where channels are few. It goes over all tiles, a band at a time, as many tiles at once as make 256 columns of A with the
+images that a register holds:
 
     1 stage      x with the images side by side, gy with the channels side by side (``lanes.py``)
     2 add        A = sums of pixels (rows: channels and kinds; columns k: tiles and images), and B = sums of gradients
                  (rows k; columns: output channels), for one product
     3 multiply   A @ B, added to the product
-    4 collect    after all tiles: products are added up to gradients of kernel elements
+    4 collect    after all tiles: products are added up to gradients of kernel elements, of this slice
 
 The order of every sum depends on the shapes alone.
 """
@@ -71,10 +72,13 @@ def _collect(gw, memory, strides, first, offset, coefficient, tiling, first_chan
 @kernel
 def correlate_task(x, y, gw, memory, strides, own_pixels, first, offset, coefficient, tiling, task):
     lanes = REGISTER_BYTES // x.itemsize
-    first_channel = task * tiling.chunk
+    part = task // tiling.channel_blocks
+    first_channel = task % tiling.channel_blocks * tiling.chunk
     channels = min(tiling.chunk, tiling.channels - first_channel)
+    own = gw[part * tiling.gradient_size : (part + 1) * tiling.gradient_size]
+    first_of_part = part * tiling.slice_images
     start = True
-    for first_image in range(0, tiling.images, lanes):
+    for first_image in range(first_of_part, min(tiling.images, first_of_part + tiling.slice_images), lanes):
         for band in range(0, tiling.rows, tiling.band_rows):
             band_rows = min(tiling.band_rows, tiling.rows - band)
             lines = (band_rows - 1) * tiling.step + tiling.span
@@ -110,4 +114,4 @@ def correlate_task(x, y, gw, memory, strides, own_pixels, first, offset, coeffic
                             tiling.out_channels, rows * columns * lanes, start,
                         )  # fmt: skip
                     start = False
-    return _collect(gw, memory, strides, first, offset, coefficient, tiling, first_channel, channels)
+    return _collect(own, memory, strides, first, offset, coefficient, tiling, first_channel, channels)

@@ -19,6 +19,8 @@ _STAGE_BYTES = 2048 * 1024
 # What is larger is not in the third cache any more when the next operator reads it.
 _STREAM_BYTES = 8 * 1024 * 1024
 _PRODUCT_BYTES = 1280 * 1024
+# Parts of a weight gradient, of channels and of images, if there are so many groups of images.
+_MOST_SLICES = 4
 
 
 class Placed(NamedTuple):
@@ -188,7 +190,13 @@ def correlate(placed: Placed, x: np.ndarray, y: np.ndarray, gw: np.ndarray, stri
     pitch = up(outline.out_channels, 2 * lane) + 16
 
     chunk = _parts(channels, MAX_DEPTH // kinds)
-    chunk = -(-channels // up(-(-channels // chunk), min(workers, channels)))
+    # Every block of channels stages the gradients and sums them again. So few blocks get slices of the images to divide
+    # among the workers, whose number follows from the shapes, as the order of the sums does.
+    groups = -(-outline.images // lane)
+    slices = min(groups, max(1, _MOST_SLICES // -(-channels // chunk)))
+    slice_groups = -(-groups // slices)
+    slices = -(-groups // slice_groups)
+    chunk = -(-channels // up(-(-channels // chunk), min(-(-workers // slices), channels)))
     tile_row = (chunk * line * step + columns * side * side * pitch) * lane * x.itemsize
     band_rows = _parts(rows, _STAGE_BYTES // tile_row)
     tiles_at_once = MAX_DEPTH // lane
@@ -228,13 +236,19 @@ def correlate(placed: Placed, x: np.ndarray, y: np.ndarray, gw: np.ndarray, stri
         pitch=pitch,
         product_pitch=product_pitch,
         memory=up(results_at + outline.elements * pitch, 16),
-        tasks=-(-channels // chunk),
+        tasks=-(-channels // chunk) * slices,
+        slice_images=slice_groups * lane,
+        gradient_size=gw.size,
     )
     sums = _pixel_sums(algorithm, line * lane, lane) + of_products + list(of_elements.values())
     finite = np.ones(workers, np.int64)
-    memory = workspace(workers * tiling.memory, x.dtype)
+    of_slices = up(slices * gw.size, 16) if slices > 1 else 0
+    memory = workspace(of_slices + workers * tiling.memory, x.dtype)
+    gradients, memory = (memory[: slices * gw.size] if slices > 1 else gw.reshape(-1)), memory[of_slices:]
     tile_tasks.run_tasks(
-        tile_tasks.CORRELATE, x.reshape(-1), gw.reshape(-1), np.empty(0, x.dtype), y.reshape(-1), memory[:0], memory,
+        tile_tasks.CORRELATE, x.reshape(-1), gradients, np.empty(0, x.dtype), y.reshape(-1), memory[:0], memory,
         finite, strides, _own_pixels(algorithm), *_table(sums, x.dtype), blocks.record(tiling),
     )  # fmt: skip
+    if slices > 1:
+        np.sum(gradients.reshape(slices, *gw.shape), axis=0, out=gw)
     return bool(finite.all())
