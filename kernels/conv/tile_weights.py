@@ -4,9 +4,9 @@ With the same sums of pixels, and sums of gradients whose coefficients are those
 
     product[p][(c, kind), o] = sum over all tiles of  pixels[p][(c, kind), tile] * gradients[p][tile, o]
 
-and every kernel element's gradient is a sum of some products. A task takes some channels of x, and a slice of the images
-where channels are few. It goes over all tiles, a band at a time, as many tiles at once as make 256 columns of A with the
-images that a register holds:
+and every kernel element's gradient is a sum of some products. A task takes some channels of x, and a slice of the
+images where channels are few. It goes over all tiles, a band at a time, as many tiles at once as make 256 columns of A
+with the images that a register holds:
 
     1 stage      x with the images side by side, gy with the channels side by side (``lanes.py``)
     2 add        A = sums of pixels (rows: channels and kinds; columns k: tiles and images), and B = sums of gradients
