@@ -71,20 +71,32 @@ class Game:
         shown = 64 if len(shape) == 3 else POINTS_SHOWN
         self.fixed_latents = fixed.standard_normal((shown, config.latent), np.float32)
         self._captured: CapturedStep | None = None
+        self._measured: dict[str, Array] | Array = {}
 
     def step(self, next_batch: Callable[[], np.ndarray]) -> dict[str, float]:
         """Update both networks once (D ``d_steps`` times) and return the metrics of `scratchgan.train.log`.
 
         ``next_batch`` returns real images, float32 (B,C,H,W) in [-1, 1], or points (B,2). Raises DivergedError.
         """
+        self.advance(next_batch)
+        return self.metrics()
+
+    def advance(self, next_batch: Callable[[], np.ndarray]) -> None:
+        """Do what `step` does, without waiting for a GPU; what it measured is there for `metrics`."""
         self._set_learning_rates()
         self._next_batch = next_batch
         if not self.config.cuda_graph:
-            return _checked(_numbers(self._update()))
+            self._measured = self._update()
+            return
         if self._captured is None:
             self._captured = CapturedStep(self._update_together, self._slots)
-        numbers = to_device(self._captured(), "cpu").tolist()
-        return _checked(dict(zip(self._names, numbers, strict=True)))
+        self._measured = self._captured()
+
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics of the newest step. Raises DivergedError; on a GPU this waits for the step."""
+        if isinstance(self._measured, dict):
+            return _checked(_numbers(self._measured))
+        return _checked(dict(zip(self._names, to_device(self._measured, "cpu").tolist(), strict=True)))
 
     def _update(self) -> dict[str, Array]:
         """Update both networks, and return the metrics where they were computed."""

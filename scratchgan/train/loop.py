@@ -180,6 +180,10 @@ class Trainer:
         self._folder, self._loader, self._on_notice = folder, loader, on_notice
         self._evaluation = evaluation
         self._saved = step  # the newest checkpoint's step
+        # A GPU is waited for only where its numbers are shown or kept: the newest that were read, the steps since then
+        # and the seconds that they took.
+        self._metrics: dict[str, float] = {}
+        self._unread, self._seconds = 0, 0.0
         self._gallery = open_gallery(self.dataset)
         self._watch = Watch(self._gallery.real, probability=game.loss.probability)
         with self._writing():
@@ -204,7 +208,8 @@ class Trainer:
     def run(self, on_step: OnStep | None = None, on_compile: OnText | None = None) -> None:
         """Train until ``config.steps``; a run that is there already returns at once.
 
-        ``on_step(step, metrics)`` is called after every step with what `scratchgan.train.log` describes;
+        ``on_step(step, metrics)`` is called after every step with what `scratchgan.train.log` describes (on a GPU, of
+        the newest step whose numbers were due to be read);
         ``on_compile(name)`` when a kernel is about to be compiled. Ctrl-C finishes the step, saves a checkpoint and
         then raises KeyboardInterrupt; a second one raises it at once.
 
@@ -218,25 +223,29 @@ class Trainer:
                 if on_step is not None:
                     on_step(self.step, metrics)
             if self.step < self.config.steps:
-                with self._writing():
+                with self._writing(), self._divergence_told(self.step):
+                    if self._unread:
+                        self.game.metrics()
                     self._save()
                 raise KeyboardInterrupt
 
     def _advance(self) -> dict[str, float]:
-        """Take one step and write down what is due."""
-        config = self.config
+        """Take one step and write down what is due; return the newest metrics that were read."""
+        config, step = self.config, self.step + 1
+        last = step == config.steps
         start = time.perf_counter()
-        try:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the game checks for itself
-                metrics = self.game.step(lambda: next(self._loader)[1])
-        except DivergedError as error:
-            raise TrainError(
-                f"step {self.step + 1}: {error}. The run stopped there; {self._last_checkpoint()}. "
-                "Try lower lr_g and lr_d, d_norm=spectral, or r1=1, in a new run"
-            ) from error
-        self.step += 1
-        metrics["images_per_second"] = config.batch / (time.perf_counter() - start)
-        last = self.step == config.steps
+        every = (config.log_every, config.sample_every, config.checkpoint_every, config.eval_every or config.steps)
+        read = config.device == "cpu" or last or not self._metrics or any(step % n == 0 for n in every)
+        with self._divergence_told(step), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            self.game.advance(lambda: next(self._loader)[1])
+            metrics = self.game.metrics() if read else self._metrics
+        self.step = step
+        self._unread += 1
+        self._seconds += time.perf_counter() - start
+        if not read:
+            return metrics
+        metrics["images_per_second"] = config.batch * self._unread / self._seconds
+        self._metrics, self._unread, self._seconds = dict(metrics), 0, 0.0
         logged: dict[str, Any] = {"step": self.step, **metrics}
         best = False
         if self._evaluation is not None and (self.step % config.eval_every == 0 or last):
@@ -253,6 +262,17 @@ class Trainer:
         if self.step % config.checkpoint_every == 0 or last:
             self._save()
         return metrics
+
+    @contextmanager
+    def _divergence_told(self, step: int) -> Iterator[None]:
+        try:
+            yield
+        except DivergedError as error:
+            when = f"step {step}" if not self._unread else f"steps {step - self._unread} to {step}"
+            raise TrainError(
+                f"{when}: {error}. The run stopped there; {self._last_checkpoint()}. "
+                "Try lower lr_g and lr_d, d_norm=spectral, or r1=1, in a new run"
+            ) from error
 
     def _warn(self, warning: str | None) -> None:
         if warning is not None:

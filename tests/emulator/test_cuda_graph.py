@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from scratchgan.tensor import Tensor
 from scratchgan.train import ConfigError, TrainConfig, Trainer
 from scratchgan.train.checkpoint import checkpoint_path, load_checkpoint
 from scratchgan.train.game import Game
+from scratchgan.train.log import read_log
 
 from .capture import Stream
 from .loader import COMPILER
@@ -170,6 +172,18 @@ def test_a_run_that_is_resumed_has_the_same_bits(tmp_path: Path, cupy: Any) -> N
         trainer.run()
     wanted, got = (load_checkpoint(checkpoint_path(run / "checkpoints", 6)) for run in (whole, stopped))
     assert_equal(got.arrays, wanted.arrays)
+
+
+@pytest.mark.parametrize("captured", ["false", "true"])
+def test_numbers_are_read_where_they_are_shown(tmp_path: Path, captured: str, cupy: Any) -> None:
+    settings = {"device": "cuda", "cuda_graph": captured, "steps": "7", "log_every": "3", "checkpoint_every": "100"}
+    with Trainer(CONFIG.with_overrides({**settings, "sample_every": "100"}), tmp_path / "run", blobs()) as trainer:
+        reads = []
+        trainer.run(lambda step, metrics: reads.append((step, DeviceArray.transfers, metrics["loss_d"])))
+    transfers = [after - before for (_, before, _), (_, after, _) in itertools.pairwise(reads[:6])]
+    assert transfers == [0, 1, 0, 0, 1]  # from step 2 to 6
+    assert reads[3][2] == reads[2][2] != reads[5][2]
+    assert [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl")] == [3, 6, 7]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
