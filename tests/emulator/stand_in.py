@@ -210,9 +210,10 @@ def _wrapped_function(function: Any, owner: DeviceArray | None = None) -> Any:
 class _Device:
     """``cupy.cuda.Device``: there is one, and it is always current."""
 
+    compute_capability = "90"
+
     def __init__(self, index: int = 0):
         self.id = index
-        self.compute_capability = "90"
         self.mem_info = (8 << 30, 16 << 30)
         self.attributes = {"L2CacheSize": 1 << 16}
 
