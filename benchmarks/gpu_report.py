@@ -53,6 +53,11 @@ def _aims(report: Report) -> list[tuple[str, str, str]]:
     return rows
 
 
+def _compile(record: Report) -> list[str]:
+    lines = [f"{record.get('programs', 0)} programs; {record.get('late', 0)} not done in time."]
+    return [*lines, *(f"```\n{error}\n```" for error in record.get("errors", []))]
+
+
 def _tests(record: Report) -> list[str]:
     return ["```", *record.get("output", "").strip().splitlines()[-15:], "```"]
 
@@ -109,4 +114,11 @@ def _sanitizer(record: Report) -> list[str]:
     return [f"- {check}: {found['outcome']}" for check, found in record.items() if isinstance(found, dict)]
 
 
-_PARTS = {"tests": _tests, "steps": _steps, "table": _kernels, "train": _train, "sanitizer": _sanitizer}
+_PARTS = {
+    "compile": _compile,
+    "tests": _tests,
+    "steps": _steps,
+    "table": _kernels,
+    "train": _train,
+    "sanitizer": _sanitizer,
+}

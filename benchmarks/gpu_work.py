@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,10 @@ import numpy as np
 from benchmarks.gpu import EventClock
 from benchmarks.step.pytorch import networks
 from benchmarks.step.workloads import IMAGE, LATENT
+from scratchgan import kernels
+from scratchgan.kernels.cuda_compile import CuPyRunner
+from scratchgan.kernels.cuda_source import Program
+from scratchgan.kernels.launch import KERNELS
 
 
 class Layer(NamedTuple):
@@ -118,6 +123,23 @@ class Peer:
                 work()
 
         return run
+
+
+def programs() -> list[Program]:
+    """Return every program that the kernels are compiled as: each source in each configuration and type."""
+    folder = Path(kernels.__file__).parent
+    for path in sorted(folder.glob("*/gpu.py")):
+        import_module(f"scratchgan.kernels.{path.parent.name}.gpu")
+    shipped = [kernel for kernel in KERNELS if folder in kernel.path.parents]
+    return list(dict.fromkeys(kernel.program(dtype) for kernel in shipped for dtype in kernel.types))
+
+
+def compile_program(index: int) -> float:
+    """Compile one of `programs` for the GPU at hand, and return the seconds; for a process of its own."""
+    start = time.perf_counter()
+    program = programs()[index]
+    CuPyRunner().compiled(program, program.where)
+    return time.perf_counter() - start
 
 
 def convolution(layer: Layer, part: str, cupy: Any, precision: str) -> Callable[[], Any]:

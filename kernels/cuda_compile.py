@@ -68,16 +68,19 @@ class CuPyRunner:
             ) from error
 
     def _load(self, program: Program, name: str) -> Any:
-        cubin = self._compiled(program, name)
+        cubin = self.compiled(program, name)
         try:
             return self.cupy.RawModule(path=str(cubin)).get_function(name)
         except self.cupy.cuda.driver.CUDADriverError:  # a damaged file: compile it again, once
             cubin.unlink(missing_ok=True)
-            cubin = self._compiled(program, name)
+            cubin = self.compiled(program, name)
             return self.cupy.RawModule(path=str(cubin)).get_function(name)
 
-    def _compiled(self, program: Program, name: str) -> Path:
-        """Return the file with the program's machine code, compiling it if the cache does not have it."""
+    def compiled(self, program: Program, name: str) -> Path:
+        """Return the file with the program's machine code, compiling it if the cache does not have it.
+
+        ``name`` is the kernel that it is for, which callbacks are told.
+        """
         from cupy.cuda import compiler, nvrtc
 
         architecture = self.cupy.cuda.Device().compute_capability
