@@ -27,7 +27,7 @@ from . import (
 from .op import FOREIGN, Op, OperatorError
 from .policy import LAYERS, Policy
 from .report import Finding, Report, Verdict
-from .trial import Trial
+from .trial import Trial, restore
 
 _RUNS: dict[str, Callable[[Trial], list[Finding]]] = {
     "contract": contract.run,
@@ -233,7 +233,7 @@ def _run_layers(trial: Trial, layers: tuple[str, ...]) -> list[Finding]:
         except OperatorError as error:
             found = [trial.finding(name, Verdict.FAIL, reason=str(error), argument="")]
         findings += found
-        _restore(trial.args, before)
+        restore(trial.args, before)
         if name == "contract" and any(f.verdict is not Verdict.PASS for f in found) and _hopeless(trial, found):
             break
         if name == "random adjoint":
@@ -255,19 +255,9 @@ def _left_by_the_screen(trial: Trial, layers: tuple[str, ...], findings: list[Fi
     if wide.dtype != np.float64 or not screen.acquits(wide):
         return layers
     findings += [wide.finding(screen.LAYER, Verdict.PASS, i) for i in wide.wanted]
-    own = "contract", "exact adjoint", "precision", "oracle"
-    return tuple(n for n in layers if n not in _IN_FLOAT64 and (trial is not wide or n not in own))
-
-
-def _restore(args: tuple[Any, ...], before: list[Any]) -> None:
-    """Undoes what an operator wrote into its arguments: they are the caller's, and the next layer's."""
-    for a, kept in zip(args, before, strict=True):
-        if (
-            isinstance(a, np.ndarray)
-            and a.flags.writeable
-            and not np.array_equal(a, kept, equal_nan=a.dtype.kind in "fc")
-        ):
-            a[...] = kept
+    if trial is wide:
+        return ("backends",) if set(trial.op.backends) - {"numpy"} and "backends" in layers else ()
+    return tuple(n for n in layers if n not in _IN_FLOAT64)
 
 
 def _settled(trial: Trial, findings: list[Finding]) -> set[int]:

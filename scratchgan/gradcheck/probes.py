@@ -81,10 +81,14 @@ def awkward(array: Array) -> Array:
     of NaN along the first and the last."""
     if np.ndim(array) == 0:
         return np.array(array)
-    ends = {0, array.ndim - 1}
-    spaced = np.full([n * (2 if axis in ends else 1) for axis, n in enumerate(array.shape)][::-1], np.nan, array.dtype)
-    steps = [slice(None, None, 2 if axis in ends else 1) for axis in range(array.ndim)]
-    view = spaced.T[tuple(steps)][::-1]
+    shape, steps = [*array.shape], [slice(None)] * array.ndim
+    shape[-1], steps[-1] = 2 * shape[-1], slice(None, None, 2)
+    if array.ndim > 1:
+        shape[0] *= 2
+    steps[0] = slice(-2, None, -2)
+    spaced = np.empty(shape[::-1], array.dtype)
+    spaced.fill(np.nan)
+    view = spaced.T[tuple(steps)]
     view[...] = array
     return view
 

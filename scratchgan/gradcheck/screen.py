@@ -36,7 +36,7 @@ from .adjoint import forward_mode
 from .op import OperatorError, as_outputs
 from .oracle import room_for
 from .report import Verdict
-from .trial import Trial, dot
+from .trial import Trial, dot, restore
 
 Array = NDArray[Any]
 LAYER = "screen"
@@ -54,12 +54,14 @@ def acquits(trial: Trial) -> bool:
     """Whether a trial in float64 is right as far as four calls can tell; False is no verdict."""
     if any(trial.args[i].dtype != np.float64 or not trial.args[i].size for i in trial.wanted):
         return False
+    before = [a.copy() if isinstance(a, np.ndarray) else None for a in trial.args]
     try:
-        if not _equation_holds(trial) or not _kinks_hold(trial):
-            return False
-        return trial.op.jvp is None or all(f.verdict is Verdict.PASS for f in forward_mode(trial))
+        if _equation_holds(trial) and _kinks_hold(trial):
+            return trial.op.jvp is None or all(f.verdict is Verdict.PASS for f in forward_mode(trial))
     except OperatorError:
-        return False
+        pass  # the layers will say what it was
+    restore(trial.args, before)  # they are asked at the same arguments, whatever was written into these
+    return False
 
 
 def agrees(trial: Trial, gys: Sequence[Array], gradients: Sequence[Any]) -> bool:

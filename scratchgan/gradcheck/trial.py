@@ -232,6 +232,17 @@ def _arrays(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(np.asarray(v) if isinstance(v, np.generic) else v for v in values)
 
 
+def restore(args: tuple[Any, ...], before: list[Any]) -> None:
+    """Undoes what an operator wrote into its arguments: they are the caller's, and the next layer's."""
+    for a, kept in zip(args, before, strict=True):
+        if (
+            isinstance(a, np.ndarray)
+            and a.flags.writeable
+            and not np.array_equal(a, kept, equal_nan=a.dtype.kind in "fc")
+        ):
+            a[...] = kept
+
+
 #: From here on BLAS takes several threads to a dot product, which cost more than they bring, milliseconds on a busy
 #: machine.
 _THREADED = 8192

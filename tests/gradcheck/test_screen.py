@@ -85,6 +85,21 @@ def test_what_the_screen_does_not_acquit_gets_the_full_report() -> None:
     assert str(quick) == str(full)
 
 
+def test_what_the_screen_wrote_over_is_put_back() -> None:
+    """The layers are asked at the arguments that were given, and the caller keeps its own."""
+
+    def vjp(gy: Any, x: Any) -> Any:
+        g = gy * np.cos(x)
+        if x.flags.writeable:
+            x += 1
+        return g
+
+    x = X.copy()
+    report = check(Op(lambda x: np.sin(x), vjp, name="sin"), x, policy=QUICK)
+    assert "x was changed in place" in str(report)
+    assert np.array_equal(x, X)
+
+
 def test_an_argument_does_not_hide_behind_a_larger_one() -> None:
     op = Op(lambda a, b: np.sin(a) + np.sin(b), lambda gy, a, b: (gy * np.cos(a), gy * 1.01 * np.cos(b)), name="sum")
     assert check(op, 1e3 * X, 1e-6 * X, policy=QUICK).verdict is Verdict.FAIL
