@@ -38,7 +38,10 @@ def to_device(array: Array, device: str) -> Array:
     if device == "cpu":
         return array if namespace(array) is np else array.get()
     cupy = require_cuda()
-    with cupy.cuda.Device(int(match[1] or 0)):
+    index, count = int(match[1] or 0), cupy.cuda.runtime.getDeviceCount()
+    if index >= count:
+        raise DeviceError(f"there is no cuda:{index}: this machine has {count} GPU{'s' * (count > 1)}, from cuda:0")
+    with cupy.cuda.Device(index):
         return cupy.asarray(array)
 
 
