@@ -50,9 +50,12 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any) -> Tensor:
             f"binary_cross_entropy_with_logits: target {shape} must be one number "
             f"or have the logits' shape {logits.shape}"
         )
-    if isinstance(target, Tensor) and target.requires_grad:
-        return mean(softplus(logits) - multiply(logits, target))
-    return BinaryCrossEntropy(target.data if isinstance(target, Tensor) else target)(logits)
+    if not isinstance(target, (int, float)):
+        target = as_tensor(target)
+        if target.requires_grad or not shape:
+            return mean(softplus(logits) - multiply(logits, target))
+        target = target.data
+    return BinaryCrossEntropy(target)(logits)
 
 
 def cross_entropy(logits: Any, labels: Any) -> Tensor:

@@ -116,7 +116,8 @@ class TrainConfig:
             raise ConfigError(f"label_smoothing={self.label_smoothing} is for the bce losses, not for loss={self.loss}")
         for name, default in (("cuda_graph", False), ("precision", "float32")):
             if getattr(self, name) != default and self.device != "cuda":
-                raise ConfigError(f"{name}={getattr(self, name)} needs device=cuda".replace("True", "true"))
+                value = str(getattr(self, name)).lower()
+                raise ConfigError(f"{name}={value} needs device=cuda; on the CPU, set {name}={str(default).lower()}")
         if self.d_norm == "batch" and self.has_penalty:
             penalty = "wgan-gp" if self.loss == "wgan-gp" else "r1"
             raise ConfigError(
