@@ -215,7 +215,19 @@ def run_command(options: argparse.Namespace) -> int:
         results.skipped.append(line)
 
     limit = None if options.memory is None else int(options.memory * 1e9)
-    runner.run(problems, implementations, mode, settings, options.threads, clock, limit, seen, skip, _progress)
+    runner.run(
+        problems,
+        implementations,
+        mode,
+        settings,
+        options.threads,
+        clock,
+        limit,
+        seen,
+        skip,
+        _progress,
+        16 if quick else None,
+    )
     for line in tables.summary_lines(results) + tables.verdict_lines(results.records):
         print(line)
     _write(options, results, profile)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -117,8 +117,12 @@ def run_pass(
     threads: int,
     clock: Clock | None = None,
     anchor: Anchor | None = None,
+    check_batch: int | None = None,
 ) -> list[Record]:
-    """Run one pass of one problem. What is wrong is not timed: a speed beside FAILED would be read as a speed."""
+    """Run one pass of one problem. What is wrong is not timed: a speed beside FAILED would be read as a speed.
+
+    ``check_batch``: check with so many images at most, where the reference would take longer than all the rest.
+    """
     records = []
     for implementation in implementations:
         record = Record(
@@ -127,8 +131,10 @@ def run_pass(
             repeat=repeat_line(problem, implementation.name, mode, threads),
         )  # fmt: skip
         if "C" in MODES[mode]:
-            outcome = check(problem, implementation, threads)
+            outcome = check(replace(problem, mb=min(problem.mb, check_batch or problem.mb)), implementation, threads)
             record.verdict, record.reason = outcome.verdict, outcome.reason
+            if outcome.verdict == FAILED:
+                record.repeat = outcome.repeat
         records.append(record)
     if "P" in MODES[mode]:
         visit(problem, implementations, records, settings, clock, anchor)
@@ -207,6 +213,7 @@ def run(
     seen: Callable[[list[Record]], None] = lambda records: None,
     skipped: Callable[[str], None] = lambda line: None,
     progress: Callable[[str], None] = lambda line: None,
+    check_batch: int | None = None,
 ) -> list[Record]:
     """Run every pass that the problems ask for; ``seen`` gets the records of each as soon as it is done.
 
@@ -234,7 +241,7 @@ def run(
             progress(f"visit {index + 1} of {visits} to {len(wanted)} passes")
         for position, one in enumerate(wanted):
             if index == 0:
-                found.append(run_pass(one, implementations, mode, each, threads, clock, anchor))
+                found.append(run_pass(one, implementations, mode, each, threads, clock, anchor, check_batch))
             else:
                 visit(one, implementations, found[position], each, clock, anchor)
             if index == visits - 1:
