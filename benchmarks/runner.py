@@ -17,7 +17,7 @@ from .correctness import FAILED, UNIMPLEMENTED, check, check_gradient, repeat_li
 from .descriptor import DIRECTIONS, Problem, parse
 from .peers import Implementation, Unimplemented
 from .problem import flops, inputs, memory_available, memory_needed, moved_bytes
-from .sampling import SLOW, Clock, Settings, WallClock, sample
+from .sampling import Clock, Settings, WallClock, sample
 
 #: What the modes do. benchdnn's letters are taken too.
 MODES = {
@@ -141,6 +141,11 @@ def run_pass(
     return records
 
 
+def _too_slow(record: Record, settings: Settings) -> bool:
+    """Whether the least number of samples, each after an untimed call, would take longer than all there is."""
+    return 2 * record.summary.median * record.calls * Settings.least_rounds > (settings.whole or settings.seconds)
+
+
 def visit(
     problem: Problem,
     implementations: Sequence[Implementation],
@@ -157,7 +162,7 @@ def visit(
     arrays = inputs(problem, "normal")
     again = any(record.samples for record in records)
     for record, implementation in zip(records, implementations, strict=True):
-        if record.verdict in (FAILED, UNIMPLEMENTED) or (again and record.stopped.startswith(SLOW)):
+        if record.verdict in (FAILED, UNIMPLEMENTED) or (record.samples and _too_slow(record, settings)):
             continue
         try:
             timed[record.implementation] = implementation.build(problem, arrays)

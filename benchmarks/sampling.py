@@ -22,8 +22,6 @@ from .machine import cache_bytes
 SHORTEST = 500e-6
 #: Samples of a candidate of which the least number of rounds would take more than the time there is.
 SLOW_SAMPLES = 3
-#: How `Measurement.stopped` begins for such a candidate.
-SLOW = "too slow for the time"
 #: Threads of another library that wait busily give up within this time.
 _PAUSE = 0.003
 
@@ -57,6 +55,8 @@ class Settings:
     most_rounds: int = 200
     cold: bool = False
     visits: int = 1
+    #: Seconds of all visits together, where these are the settings of one.
+    whole: float = 0.0
 
     def of_a_visit(self) -> Settings:
         """The settings of one visit."""
@@ -67,6 +67,7 @@ class Settings:
             least_rounds=max(SLOW_SAMPLES, math.ceil(self.least_rounds / each)),
             most_rounds=max(SLOW_SAMPLES, math.ceil(self.most_rounds / each)),
             visits=1,
+            whole=self.seconds,
         )
 
 
@@ -152,6 +153,6 @@ def sample(
         error = statistics.relative_error(own.samples)
         own.stopped = "relative error" if error <= settings.relative_error else "time limit"
         if own.samples and len(own.samples) < settings.least_rounds and name in slow:
-            own.stopped = f"{SLOW}, {len(own.samples)} samples: one call takes {usual[name]:.1f} s"
+            own.stopped = f"time limit, {len(own.samples)} samples: one call takes {usual[name]:.1f} s"
         own.warning = statistics.instability(own.samples)
     return measured
