@@ -18,7 +18,7 @@ derivative, the sides of (1) are far apart: they agree to rounding where f is li
 gradient where it is not. What arrays were handed in and handed out is compared bit by bit at the end.
 
 The screen only acquits. Where it does not, the layers are asked, and theirs is the verdict; so it can raise no alarm of
-its own. What it does not ask: see docs/gradcheck.md.
+its own, but for an operator that it does not acquit and then does. What it does not ask: see docs/gradcheck.md.
 """
 
 from __future__ import annotations

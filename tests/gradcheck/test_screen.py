@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sample_operators import conv, matmul, multiply, relu, softmax_op, tanh
+from test_adversary import Now
 from test_unlisted_bugs import RIGHT, WRONG
 
 from scratchgan.gradcheck import Kinks, Op, Policy, Verdict, check
@@ -98,6 +99,13 @@ def test_what_the_screen_wrote_over_is_put_back() -> None:
     report = check(Op(lambda x: np.sin(x), vjp, name="sin"), x, policy=QUICK)
     assert "x was changed in place" in str(report)
     assert np.array_equal(x, X)
+
+
+def test_what_fails_once_and_never_again_is_refused() -> None:
+    once = Now(lambda call: call == 1)
+    report = check(Op(lambda x: np.sin(x), once, name="sin"), X, policy=QUICK)
+    assert report.verdict is Verdict.FAIL
+    assert "failed at first and now it holds" in str(report)
 
 
 def test_an_argument_does_not_hide_behind_a_larger_one() -> None:
