@@ -1,7 +1,8 @@
 """Are the judges any good? ``python -m benchmarks.judges [--size 32] [--n 2000] [--only PART]``.
 
 Prints the tables of docs/metrics.md: each evaluator of toy faces, with how long its training takes and its errors on
-held-out faces beside its gates; and the scores of real faces under known damage, which every metric is to put in order.
+held-out faces beside its gates; the scores of real faces under known damage, which every metric is to put in order; and
+what is said of two impostors, a collapsed generator and one that copies.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchgan.data import toyfaces
-from scratchgan.metrics import FactorRegressor, damage, open_evaluator
+from scratchgan.metrics import FactorRegressor, damage, evaluate, open_evaluator
 from scratchgan.metrics.evaluators import Evaluator, IdentityEmbedding, LandmarkRegressor, Segmenter, save_evaluator
 from scratchgan.metrics.evaluators.factors import mode_numbers
 from scratchgan.metrics.evaluators.store import evaluator_path
@@ -34,6 +35,7 @@ DAMAGE: dict[str, tuple[str, Callable[[np.ndarray, float], np.ndarray], tuple[fl
     "hue": ("degrees", damage.shift_palette, (10, 25, 60, 120)),
 }
 DROPPED = (6, 12, 24, 36)  # of 48 modes
+PARTS = [*EVALUATORS, "damage", "impostors"]
 
 
 def time_evaluators(names: list[str], size: int) -> None:
@@ -80,15 +82,28 @@ def judge_damage(size: int, n: int) -> None:
         show(f"{dropped} of 48 modes dropped", toyfaces.render(toyfaces.take(factors, kept), size).image)
 
 
+def judge_impostors(size: int, n: int) -> None:
+    """Print what is said of a collapsed generator and of one that copies: both are to be called by name."""
+    training = toyfaces.dataset(10_000, size, quiet=True)
+    judge = judge_of_faces(open_evaluator(FactorRegressor(size)), training, n)
+    rng = np.random.default_rng(0)
+    few, many = training.pixels[rng.integers(4, size=n)], training.pixels[rng.integers(len(training), size=n)]
+    for name, images in (("four faces over and over, with noise of 0.02", few), ("training images", many)):
+        images = damage.noise(images, 0.02) if images is few else images
+        print(evaluate(judge, images, name).to_text(), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--n", type=int, default=2000)
-    parser.add_argument("--only", nargs="+", choices=[*EVALUATORS, "damage"], default=[*EVALUATORS, "damage"])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
-    time_evaluators([name for name in options.only if name != "damage"], options.size)
+    time_evaluators([name for name in options.only if name in EVALUATORS], options.size)
     if "damage" in options.only:
         judge_damage(options.size, options.n)
+    if "impostors" in options.only:
+        judge_impostors(options.size, options.n)
 
 
 if __name__ == "__main__":

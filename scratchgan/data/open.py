@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from .idx import labels_file_beside, read_idx_dataset
 from .mnist import NAMED_SETS, load_named
 from .npz import read_npz
 from .pixels import is_grey, to_channels, to_square
+from .points import POINT_SETS
 
 #: toyfaces is endless; this many are drawn, and this large, unless the caller says otherwise.
 TOYFACES_COUNT = 10_000
@@ -71,8 +73,10 @@ def open_dataset(
 
     path = Path(source)
     if not os.path.exists(path):  # Path.exists raises for a name that is too long
-        names = ", ".join(("toyfaces", *sorted(NAMED_SETS)))
-        raise DataError(f"{path}: no such file or folder, nor one of the built-in data sets ({names})")
+        names = ("toyfaces", *sorted(NAMED_SETS), *POINT_SETS)
+        nearest = difflib.get_close_matches(str(source), names, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise DataError(f"{path}: no such file or folder, nor one of the built-in data sets ({', '.join(names)}){hint}")
     if split != "train":
         raise DataError(f"{path}: a folder or file has no {split!r} split: give the path of the {split} images")
     if path.is_dir():

@@ -91,7 +91,7 @@ def test_which_recipe_a_run_starts_from():
     assert recipe(None, "fashion-mnist") == TrainConfig(data="fashion-mnist")
     assert recipe(None, "grid25") == recipe("points", "grid25")
     assert recipe("faces64").data == "toyfaces"
-    with pytest.raises(ConfigError, match="'faces'; there are: points, faces64, reference"):
+    with pytest.raises(ConfigError, match="'faces'; there are: points, r1, faces64, reference"):
         recipe("faces")
 
 
