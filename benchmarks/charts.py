@@ -149,7 +149,7 @@ def roofline(records: Sequence[Record], ceilings: Ceilings, colours: dict[str, s
     start = max(x0, y0 / ceilings.gbytes)
     d.line(x(start), y(start * ceilings.gbytes), x(knee), y(ceilings.gflops), _INK, 2)
     d.line(x(knee), y(ceilings.gflops), WIDTH - right, y(ceilings.gflops), _INK, 2)
-    slope = math.degrees(math.atan2(y(1) - y(10), x(10) - x(1)))
+    slope = math.degrees(math.atan2(y(y0) - y(10 * y0), x(10) - x(1)))
     middle = math.sqrt(start * knee)
     for record in sorted(points, key=lambda r: r.implementation == "ours"):
         hint = f"{record.title} {record.passed}, {record.implementation}: {record.gflops:.1f} GFLOP/s"
@@ -164,6 +164,12 @@ def roofline(records: Sequence[Record], ceilings: Ceilings, colours: dict[str, s
         bold=True,
         turn=-slope,
     )
+    named: list[float] = []
+    for record in points:
+        at = x(record.flops / record.bytes)
+        if record.passed == "forward" and all(abs(at - other) > 12 for other in named):
+            named.append(at)
+            d.text(at + 4, height - bottom - 6, _short(record.title, 16), 10, colour=_FAINT, turn=-90)
     roof = f"{ceilings.gflops:.0f} GFLOP/s, multiply-adds"
     d.text(x(knee) + 6, y(ceilings.gflops) - 8, roof, 12, bold=True)
     d.text((left + WIDTH - right) / 2, height - 12, "FLOPs per byte that must be moved", 13, "middle")

@@ -238,7 +238,7 @@ def run(
             found.append(run_gradients(one, implementations, threads))
             seen(found[-1])
         return [record for records in found for record in records]
-    visits = settings.visits if "P" in MODES[mode] else 1
+    visits = settings.visits if wanted and "P" in MODES[mode] else 1
     anchor = Anchor() if visits > 1 and isinstance(clock or WallClock(), WallClock) else None
     each = settings.of_a_visit()
     for index in range(visits):
