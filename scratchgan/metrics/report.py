@@ -184,10 +184,10 @@ def _worst_factors(scores: dict[str, Any], floor: dict[str, Any]) -> list[str]:
 
 
 def _missing(scores: dict[str, Any], floor: dict[str, Any]) -> list[str]:
-    """Return the modes that are much rarer than among real images, the rarest first."""
+    """Return as many modes as are not present, those that are rarest beside real images, the rarest first."""
     here, there = scores["mode_counts"], floor["mode_counts"]
-    rare = [name for name in here if here[name] < max(0.2 * there[name], 1)]
-    return sorted(rare, key=lambda name: here[name])
+    by_rarity = sorted(here, key=lambda name: here[name] / max(there[name], 1))
+    return by_rarity[: len(here) - scores["modes"]]
 
 
 def _some(names: list[str], count: int = 4) -> str:

@@ -31,10 +31,10 @@ RECIPES: Final[dict[str, dict[str, Any]]] = {
     # pictures are cleaner. Adam without momentum, as for points.
     "r1": {
         "d_norm": "none",
-        "r1": 0.05,
+        "r1": 0.1,
         "lr_g": 1e-3,
         "lr_d": 1e-3,
-        "lr_end": 0.05,
+        "lr_end": 0.1,
         "betas": (0.0, 0.99),
         "steps": 3000,
     },
