@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratchgan.kernels.simd import MAX_DEPTH, PITCH, copy_run
+from scratchgan.kernels.simd import MAX_DEPTH, PITCH
+from scratchgan.kernels.simd_runs import copy_run
 
 from .loops import compiled, with_border
 from .product import multiply, panels, suits

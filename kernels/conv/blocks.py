@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..jit import kernel
-from ..simd import UNIT, copy_every_second, copy_run, prefetch
+from ..simd import UNIT
+from ..simd_runs import copy_every_second, copy_run, prefetch
 
 REGISTER_BYTES = UNIT.register_bytes
 

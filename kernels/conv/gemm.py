@@ -25,20 +25,8 @@ from typing import NamedTuple
 from numba import prange
 
 from ..jit import kernel
-from ..simd import (
-    AHEAD,
-    MAX_DEPTH,
-    PITCH,
-    ROW_STEP,
-    UNIT,
-    copy_run,
-    multiply_tile_high,
-    multiply_tile_low,
-    multiply_tile_middle,
-    prefetch,
-    write_interleaved,
-    write_run,
-)
+from ..simd import AHEAD, MAX_DEPTH, PITCH, ROW_STEP, UNIT, multiply_tile_high, multiply_tile_low, multiply_tile_middle
+from ..simd_runs import copy_run, prefetch, write_interleaved, write_run
 from .blocks import locate, stage
 
 REGISTER_BYTES = UNIT.register_bytes

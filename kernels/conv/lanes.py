@@ -13,7 +13,8 @@ a distance, and sums of pixels need no shuffles. Only the copy has them; it is a
 from __future__ import annotations
 
 from ..jit import kernel
-from ..simd import UNIT, transpose_square
+from ..simd import UNIT
+from ..simd_runs import transpose_square
 
 REGISTER_BYTES = UNIT.register_bytes
 

@@ -18,7 +18,8 @@ from typing import NamedTuple
 from numba import prange
 
 from ..jit import kernel
-from ..simd import PANEL_ROWS, PITCH, ROW_STEP, UNIT, copy_every_second, copy_run, prefetch, write_run
+from ..simd import PANEL_ROWS, PITCH, ROW_STEP, UNIT
+from ..simd_runs import copy_every_second, copy_run, prefetch, write_run
 from .gemm import multiply
 
 REGISTER_BYTES = UNIT.register_bytes

@@ -20,7 +20,8 @@ from typing import NamedTuple
 from numba import prange
 
 from ..jit import kernel
-from ..simd import MAX_DEPTH, PITCH, UNIT, add_run, copy_run, write_interleaved, write_run
+from ..simd import MAX_DEPTH, PITCH, UNIT
+from ..simd_runs import add_run, copy_run, write_interleaved, write_run
 from .gemm import multiply
 
 REGISTER_BYTES = UNIT.register_bytes

@@ -25,7 +25,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..jit import kernel
-from ..simd import PITCH, UNIT, transpose_square, transpose_square_streaming, write_run
+from ..simd import PITCH, UNIT
+from ..simd_runs import transpose_square, transpose_square_streaming, write_run
 from ..simd_sums import all_finite, weighted_sum
 from .gemm import multiply
 from .lanes import stage_lanes

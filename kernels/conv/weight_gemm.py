@@ -21,7 +21,8 @@ from typing import NamedTuple
 from numba import prange
 
 from ..jit import kernel
-from ..simd import PITCH, ROW_STEP, UNIT, copy_run, transpose_square
+from ..simd import PITCH, ROW_STEP, UNIT
+from ..simd_runs import copy_run, transpose_square
 from .blocks import RUNS, locate, stage
 from .gemm import multiply
 

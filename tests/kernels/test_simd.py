@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from scratchgan.kernels import simd
+from scratchgan.kernels import simd, simd_runs
 from scratchgan.kernels.jit import kernel
 
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -47,11 +47,11 @@ def test_tile(tile, steps, depth, dtype) -> None:
 
 @kernel
 def runs(target, source, other, count, copied, halved, written, woven, added):
-    simd.copy_run(copied, 1, source, 2, count)
-    simd.copy_every_second(halved, 1, source, 2, count)
-    simd.write_run(written, 1, source, 2, target, count)
-    simd.write_interleaved(woven, 1, source, 2, other, 3, target, count)
-    simd.add_run(added, 1, source, 2, count)
+    simd_runs.copy_run(copied, 1, source, 2, count)
+    simd_runs.copy_every_second(halved, 1, source, 2, count)
+    simd_runs.write_run(written, 1, source, 2, target, count)
+    simd_runs.write_interleaved(woven, 1, source, 2, other, 3, target, count)
+    simd_runs.add_run(added, 1, source, 2, count)
 
 
 @dtypes
@@ -76,7 +76,7 @@ def test_runs(dtype) -> None:
 
 @kernel
 def transpose(target, target_pitch, source, source_pitch):
-    simd.transpose_square(target, 0, target_pitch, source, 0, source_pitch)
+    simd_runs.transpose_square(target, 0, target_pitch, source, 0, source_pitch)
 
 
 @dtypes

@@ -1,0 +1,181 @@
+"""Runs of numbers in whole registers: copied, written, added up and transposed, for what surrounds a matrix product.
+
+Like the register tile of ``simd.py`` these are LLVM instructions behind a function that a Numba kernel calls on flat
+arrays and positions in them. A run may be of any length; what lies beyond its end in the last register is read, and
+whether it is written is said at each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import types
+
+from .simd import _INT, _Vectors, intrinsic
+
+
+@intrinsic
+def copy_run(typing, target, target_at, source, source_at, count):
+    """Copy ``count`` >= 1 numbers in whole registers: up to ``lanes`` - 1 more are read, and written, than asked.
+
+    The caller sees to it that both arrays go on that far, and that whatever comes next in ``target`` is written
+    later. That is what makes a run of 7 or 14 numbers cost one load and one store.
+    """
+    signature = types.void(target, types.intp, source, types.intp, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_at, source, source_at, count = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        to = vectors.pointer(signature.args[0], target, target_at)
+        origin = vectors.pointer(signature.args[2], source, source_at)
+        vectors.loop(count, lambda i: vectors.store(vectors.load(builder.gep(origin, [i])), builder.gep(to, [i])))
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
+def copy_every_second(typing, target, target_at, source, source_at, count):
+    """target[i] = source[2*i] for i < ``count`` (>= 1), in whole registers, as ``copy_run``: up to ``lanes`` - 1
+    more are written, and twice as many numbers plus one read."""
+    signature = types.void(target, types.intp, source, types.intp, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_at, source, source_at, count = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        to = vectors.pointer(signature.args[0], target, target_at)
+        origin = vectors.pointer(signature.args[2], source, source_at)
+        even = [2 * i for i in range(vectors.lanes)]
+
+        def body(i: Any) -> None:
+            here = builder.gep(origin, [builder.mul(i, _INT(2))])
+            halves = vectors.load(here), vectors.load(vectors.offset(here, vectors.lanes))
+            vectors.store(vectors.shuffle(*halves, even), builder.gep(to, [i]))
+
+        vectors.loop(count, body)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
+def write_run(typing, target, target_at, source, source_at, addend, count):
+    """target[i] = source[i] + ``addend`` for i < ``count`` (>= 1). Writes no more; reads whole registers."""
+    signature = types.void(target, types.intp, source, types.intp, target.dtype, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_at, source, source_at, addend, count = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        to = vectors.pointer(signature.args[0], target, target_at)
+        origin = vectors.pointer(signature.args[2], source, source_at)
+        addends = vectors.repeat(addend)
+
+        def body(i: Any) -> None:
+            value = builder.fadd(vectors.load(builder.gep(origin, [i])), addends)
+            vectors.store_first(builder.sub(count, i), value, builder.gep(to, [i]))
+
+        vectors.loop(count, body)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
+def write_interleaved(typing, target, target_at, even, even_at, odd, odd_at, addend, count):
+    """target[2*i] = even[i] + ``addend``, target[2*i + 1] = odd[i] + ``addend``, as far as they are among the first
+    ``count`` (>= 1) of target. Writes no more; reads whole registers."""
+    signature = types.void(target, types.intp, even, types.intp, odd, types.intp, target.dtype, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_at, even, even_at, odd, odd_at, addend, count = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        to = vectors.pointer(signature.args[0], target, target_at)
+        evens = vectors.pointer(signature.args[2], even, even_at)
+        odds = vectors.pointer(signature.args[4], odd, odd_at)
+        addends = vectors.repeat(addend)
+        half = builder.lshr(builder.add(count, _INT(1)), _INT(1))
+
+        def body(i: Any) -> None:
+            pair = (builder.fadd(vectors.load(builder.gep(origin, [i])), addends) for origin in (evens, odds))
+            for part, value in enumerate(vectors.interleave(*pair)):
+                start = builder.add(builder.shl(i, _INT(1)), _INT(part * vectors.lanes))
+                vectors.store_first(builder.sub(count, start), value, builder.gep(to, [start]))
+
+        vectors.loop(half, body)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
+def add_run(typing, target, target_at, source, source_at, count):
+    """target[i] += source[i] for i < ``count`` (>= 1). Writes no more; reads whole registers."""
+    signature = types.void(target, types.intp, source, types.intp, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_at, source, source_at, count = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        to = vectors.pointer(signature.args[0], target, target_at)
+        origin = vectors.pointer(signature.args[2], source, source_at)
+
+        def body(i: Any) -> None:
+            here = builder.gep(to, [i])
+            value = builder.fadd(vectors.load(here), vectors.load(builder.gep(origin, [i])))
+            vectors.store_first(builder.sub(count, i), value, here)
+
+        vectors.loop(count, body)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+def _transpose_intrinsic(streaming: bool) -> Callable[..., Any]:
+    """Interleaving register i with register i + lanes/2 moves one bit of the register's number into the position
+    within the register; log2(lanes) rounds of it exchange the two."""
+
+    @intrinsic
+    def transpose(typing, target, target_at, target_pitch, source, source_at, source_pitch):
+        signature = types.void(target, types.intp, types.intp, source, types.intp, types.intp)
+
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            target, target_at, target_pitch, source, source_at, source_pitch = arguments
+            vectors = _Vectors(context, builder, signature.args[0])
+            to = vectors.pointer(signature.args[0], target, target_at)
+            origin = vectors.pointer(signature.args[3], source, source_at)
+            lanes = vectors.lanes
+            rows = []
+            for _ in range(lanes):
+                rows.append(vectors.load(origin))
+                origin = builder.gep(origin, [source_pitch])
+
+            for _ in range(lanes.bit_length() - 1):
+                pairs = zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True)
+                rows = [row for a, b in pairs for row in vectors.interleave(a, b)]
+            for row in rows:
+                vectors.store(row, to, streaming)
+                to = builder.gep(to, [target_pitch])
+            return context.get_dummy_value()
+
+        return signature, emit
+
+    return transpose
+
+
+# target[j*target_pitch + i] = source[i*source_pitch + j] for i, j < ``lanes``. Streamed, the result goes to memory past
+# the caches, and every row of it must be aligned to a whole register.
+transpose_square = _transpose_intrinsic(False)
+transpose_square_streaming = _transpose_intrinsic(True)
+
+
+@intrinsic
+def prefetch(typing, array, position):
+    """Ask for the cache line of array[position], which need not exist, without waiting for it."""
+    signature = types.void(array, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors = _Vectors(context, builder, signature.args[0])
+        vectors.prefetch(vectors.pointer(signature.args[0], *arguments))
+        return context.get_dummy_value()
+
+    return signature, emit
