@@ -130,7 +130,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cold", action="store_true", help="overwrite the caches before each sample")
     parser.add_argument("--seconds", type=float, help="for all samples of one pass (default: 4; quick: 1; full: 10)")
     parser.add_argument("--relative-error", type=float, default=0.01, help="stop when the medians are known to this")
-    parser.add_argument("--visits", type=int, default=5, help="to each pass, all others in between (default: 5)")
+    parser.add_argument("--visits", type=int, help="to each pass, all others in between (default: 5; quick: 3)")
     parser.add_argument("--rounds", type=int, help="exactly so many samples in each visit, whatever the error")
     parser.add_argument("--memory", type=float, help="skip shapes that need more than this many GB")
     parser.add_argument("--no-ceilings", action="store_true", help="do not measure the roofline's ceilings")
@@ -187,12 +187,13 @@ def run_command(options: argparse.Namespace) -> int:
     for implementation in implementations:
         implementation.set_threads(options.threads)
     seconds = options.seconds or (1.0 if quick else 10 if options.full else 4)
-    if options.visits < 1:
-        raise ValueError(f"--visits must be at least 1, got {options.visits}")
-    settings = Settings(seconds, options.relative_error, cold=options.cold, visits=options.visits)
+    visits = (3 if quick else 5) if options.visits is None else options.visits
+    if visits < 1:
+        raise ValueError(f"--visits must be at least 1, got {visits}")
+    settings = Settings(seconds, options.relative_error, cold=options.cold, visits=visits)
     if options.rounds:
-        count = options.rounds * options.visits
-        settings = Settings(1e9, 0.0, count, count, options.cold, options.visits)
+        count = options.rounds * visits
+        settings = Settings(1e9, 0.0, count, count, options.cold, visits)
     provenance = machine.describe(options.threads)
     roof = None
     if not options.no_ceilings and "P" in MODES[mode] and options.device == "cpu":
