@@ -23,7 +23,7 @@ COMMANDS = {
     "list": "implementations and shape files, and what cannot run here",
 }
 #: The quick profile: every kind of kernel, small and large, in under two minutes.
-QUICK = ("D28.1", "D64.2", "G64.2", "G64.out", "U28.2", "T64.3", "D64.2.norm", "G64.4.up", "lenet.s4")
+QUICK = ("D28.1", "D64.2", "G64.2", "U28.2", "T64.3", "D64.2.norm", "G64.4.up", "lenet.s4")
 
 
 def main(words: list[str] | None = None) -> int:
