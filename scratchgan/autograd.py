@@ -130,12 +130,10 @@ class Node:
         self.several = several
         self.hooks: list[tuple[int, Callable[[Tensor], Tensor | None]]] | None = None
         self.fingerprints: dict[int, int | bytes] | None = None  # of the inputs that someone may still write to
-        self.edges: list[Edge | None] = []
+        self.edges: list[Edge | None] = [_edge(t) for t in tensors]
         self.inputs: list[Array | None] | None = []  # None once they were freed
         keep = function.saves_inputs
         for i, t in enumerate(tensors):
-            node = t._node
-            self.edges.append((node, t._index) if node is not None else (t, 0) if t.requires_grad else None)
             if keep is True or (keep and keep[i]):
                 self.inputs.append(t.data)
                 mark = fingerprint(t.data)

@@ -4,7 +4,7 @@ Rung 6 spends half of its time on packing. Counted in instructions that is not t
 9,216 registers to copy and 147,456 multiply-adds of a register, of which each number of B serves 64 channels. But the
 compiler does not know that rows are 32 long and do not overlap, so for each short row it asks whether they do, and
 keeps a loop of single numbers for what may be left over. A copy of exactly two registers, said in LLVM's instructions
-(`copy_run` in ``kernels/simd.py``), has nothing to ask.
+(`copy_run` in ``kernels/simd_runs.py``), has nothing to ask.
 
 The lesson is the profiler's: once the loop that everybody looks at is fast, the time is in the loops around it.
 """
