@@ -53,9 +53,11 @@ from benchmarks.gpu_work import (
     Peer,
     compile_program,
     convolution,
+    own_stream,
     peer_convolution,
     peer_step,
     programs,
+    seen_by,
 )  # fmt: skip
 from benchmarks.step.workloads import BATCH, IMAGE, LATENT
 from scratchgan import Tensor, grad, kernels, ops
@@ -206,6 +208,11 @@ def open_peer(cupy: Any) -> Peer | None:
 def table(cupy: Any, dry: bool, limit: float) -> dict[str, Any]:
     clock, peer = Clock(cupy, rounds=1 if dry else 11), open_peer(cupy)
     deadline = time.monotonic() + limit
+    if peer is not None and not dry:
+        multiple = seen_by(clock, peer)
+        print(f"  PyTorch's copy takes {multiple:.2f} times as long as CuPy's by this clock")
+        if not 0.5 < multiple < 2:
+            raise RuntimeError(f"the clock does not see PyTorch's work: its copy took {multiple:.3f} of CuPy's time")
     tiny = [Layer("tiny", 2, 3, 6, 4, 3, 1, 1), Layer("tiny.up", 1, 2, 4, 3, 3, 1, 1, "upsample"),
             Layer("tiny.t", 2, 4, 3, 2, 4, 2, 1, "transpose")]  # fmt: skip
     return {
@@ -351,7 +358,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     started = time.monotonic()
-    with device(options.dry_run) as cupy:
+    with device(options.dry_run) as cupy, own_stream(cupy):
         runtime = cupy.cuda.runtime
         name = runtime.getDeviceProperties(0)["name"].decode()
         report: dict[str, Any] = {

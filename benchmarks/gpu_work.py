@@ -103,7 +103,11 @@ class Clock:
 
 
 class Peer:
-    """PyTorch on the same device: its work is put on CuPy's current stream, so that the same events time it."""
+    """PyTorch on the same device: its work is put on CuPy's current stream, so that the same events time it.
+
+    That stream must be a created one (`own_stream`): PyTorch 2.11 does not take the address 0 of the default stream
+    for CuPy's default stream, and its work would run beside the events.
+    """
 
     def __init__(self, torch: Any, cupy: Any):
         self.torch = torch
@@ -112,6 +116,8 @@ class Peer:
         if self.device == "cuda":
             torch.backends.cudnn.benchmark = True  # cuDNN measures its algorithms, and the fastest counts
             pointer = cupy.cuda.get_current_stream().ptr
+            if pointer == 0:
+                raise RuntimeError("PyTorch is timed on a stream of CuPy's own: `with own_stream(cupy):` around it")
             self.stream = lambda: torch.cuda.stream(torch.cuda.ExternalStream(pointer))
 
     def precision(self, tf32: bool) -> None:
@@ -123,6 +129,26 @@ class Peer:
                 work()
 
         return run
+
+
+def own_stream(cupy: Any) -> Any:
+    """Return a new stream, to be used in a ``with`` statement: CuPy's and PyTorch's work share it."""
+    return cupy.cuda.Stream(non_blocking=True)
+
+
+def seen_by(clock: Clock, peer: Peer) -> float:
+    """Return how long PyTorch's copy of 256 MiB takes by ``clock``, as a multiple of CuPy's.
+
+    About 1; a clock that does not see the peer's stream says about 0.
+    """
+    count = 2**26
+    source, target = clock.cupy.ones(count, "float32"), clock.cupy.empty(count, "float32")
+    theirs = [peer.torch.ones(count, device=peer.device) for _ in range(2)]
+
+    def copy() -> None:
+        target[...] = source
+
+    return clock.median(peer.on_stream(lambda: theirs[0].copy_(theirs[1])), True) / clock.median(copy, True)
 
 
 def programs() -> list[Program]:

@@ -17,11 +17,13 @@
         for (long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x; k < (pixels);                         \
              k += (long long)gridDim.x * blockDim.x)
 
-// 16 bytes, the most that a thread moves with one instruction
-const int PACK = 128 / T_BITS;
-struct alignas(16) Pack {
-    T v[PACK];
+// N numbers that are read or written at once; a Pack is 16 bytes, the most that a thread moves with one instruction
+template <int N>
+struct alignas(N * sizeof(T)) Several {
+    T v[N];
 };
+const int PACK = 128 / T_BITS;
+typedef Several<PACK> Pack;
 
 // Several arrays of any sizes for one launch, by value: their addresses lie in the kernel's own arguments, so there is
 // nothing to upload (launch.py takes a list; cuda_source.py has MANY too).

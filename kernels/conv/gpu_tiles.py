@@ -1,7 +1,7 @@
 """Convolution on a GPU as products of tiles: which tile a layer gets, and the launches.
 
-    rows (output channels) up to 8       convolve_thin
-    else                                 convolve, in tiles of as many rows as wastes least
+    rows (output channels) up to 8       convolve_thin, and correlate_thin for the weights of a 1x1 or 3x3 kernel
+    else                                 convolve and correlate, in tiles of as many rows as wastes least
 
 A grid of too few tiles leaves processors idle, so the sum of a tile is then shared by several blocks (splits), whose
 parts a second kernel adds up in a fixed order. How many is computed from the shapes alone, so that a result has the
@@ -81,6 +81,8 @@ _correlate = {
     tile: tile.kernel("correlate") for tile in (_LARGE, _SQUARE, _FEW, _DOUBLE, _DOUBLE_FEW, _TF32_LARGE, _TF32_MIDDLE)
 }
 _thin = {rows: Kernel(__file__, "convolve_thin", ROWS=rows) for rows in (4, 8)}
+# by the kernel's size: larger kernels' sums do not fit into registers
+_correlate_thin = {size: Kernel(__file__, "correlate_thin", ROWS=4, KERNEL=size) for size in (1, 3)}
 _pack = Kernel(__file__, "pack", ROWS=4)
 _reduce = Kernel(__file__, "reduce", ROWS=4)
 
@@ -210,6 +212,18 @@ def correlate(geometry: Geometry, x: Any, gy: Any, gw: Any, groups: int, precisi
     """Fill gw, O,C/groups,kH,kW: the gradient by the weights of what ``geometry`` does to x."""
     images, channels, height, width = x.shape
     rows, columns = gw.shape[0] // groups, gw.size // gw.shape[0]
+    kernel = geometry.kernel[0] if geometry.kernel[0] == geometry.kernel[1] else 0
+    if rows <= THIN_ROWS and kernel in _correlate_thin:
+        runs = -(-(channels // groups) // (2 if x.dtype == F4 else 1)) * -(-rows // 4) * groups
+        pixels = images * gy.shape[2] * gy.shape[3]
+        splits = max(1, min(2 * BUSY // runs, pixels // (256 * SHORTEST)))
+        parts = empty((splits, *gw.shape), gw) if splits > 1 else None
+        _correlate_thin[kernel](
+            (runs * splits,), (256,), x, gy, gw, parts, images, groups, channels // groups, height, width, rows,
+            *gy.shape[2:], *geometry.stride, *geometry.padding, *geometry.dilation, splits,
+        )  # fmt: skip
+        _add_up(parts, gw, splits)
+        return
     if x.dtype == F8:
         tile = _DOUBLE_FEW if rows <= 4 else _DOUBLE
     elif rows <= 4:
@@ -225,5 +239,9 @@ def correlate(geometry: Geometry, x: Any, gy: Any, gw: Any, groups: int, precisi
         (tiles * splits,), (tile.threads,), x, gy, gw, parts, images, groups, channels // groups, height, width, rows,
         *gy.shape[2:], *geometry.kernel, *geometry.stride, *geometry.padding, *geometry.dilation, splits,
     )  # fmt: skip
+    _add_up(parts, gw, splits)
+
+
+def _add_up(parts: Any, gw: Any, splits: int) -> None:
     if parts is not None:
         _reduce(grid_for(gw.size), (THREADS,), parts, None, gw, gw.size, splits, 1, gw.size)

@@ -91,3 +91,83 @@ extern "C" __global__ void __launch_bounds__(256, 2) convolve_thin(
             if (valid[j]) to[j][i * out_plane] = sums[i][j] + b0;
     }
 }
+
+// The weight gradient of few output channels and a small square kernel. In correlate's tile most rows would be empty;
+// here a block makes all of it for BESIDE channels of x: each thread goes through its share of the pixels q with
+//
+//     sums[m][channel][tap] += gy[m, q] * x[channel, q * stride + tap]
+//
+// in registers, 27 products of 12 numbers read for 3x3 taps; neighbouring threads read neighbouring pixels, and a
+// pixel that another tap looked at comes from the first cache. Then the threads' sums are added up, in a fixed order.
+#ifndef KERNEL
+#define KERNEL 3
+#endif
+const int BESIDE = T_BITS == 32 ? 2 : 1;  // more would not fit into registers
+
+// grid.x: channels of x in runs of BESIDE, then row tiles, splits and groups.
+extern "C" __global__ void __launch_bounds__(256, T_BITS == 32 ? 2 : 1) correlate_thin(
+    const T* x, const T* gy, T* gw, T* parts, int images, int groups, int channels, int height, int width, int rows,
+    int q_height, int q_width, int stride_h, int stride_w, int padding_h, int padding_w, int dilation_h,
+    int dilation_w, int splits) {
+    const int AREA = KERNEL * KERNEL, SUMS = ROWS * BESIDE * AREA;
+    __shared__ T scratch[8][SUMS];
+    const int thread = threadIdx.x, q_plane = q_height * q_width;
+    const long long plane = (long long)height * width, pixels = (long long)images * q_plane;
+
+    long long left = blockIdx.x;
+    const int runs = (channels + BESIDE - 1) / BESIDE, row_tiles = (rows + ROWS - 1) / ROWS;
+    const int c0 = left % runs * BESIDE;
+    left /= runs;
+    const int top = left % row_tiles * ROWS;
+    left /= row_tiles;
+    const int split = left % splits, group = left / splits;
+    const long long end = pixels * (split + 1) / splits;
+    long long at = pixels * split / splits + thread;
+    long long image = at / q_plane;
+    int q = at % q_plane, q_row = q / q_width, q_column = q % q_width;
+    const int down = 256 / q_width, across = 256 % q_width;  // from one of a thread's pixels to the next
+
+    T sums[ROWS][BESIDE][AREA] = {};
+    for (; at < end; at += 256) {
+        T own[ROWS];
+        const T* from = gy + ((image * groups + group) * rows + top) * q_plane + q_row * q_width + q_column;
+#pragma unroll
+        for (int m = 0; m < ROWS; m++) own[m] = top + m < rows ? from[(long long)m * q_plane] : T(0);
+        const T* corner = x + ((image * groups + group) * channels + c0) * plane;
+#pragma unroll
+        for (int e = 0; e < AREA; e++) {
+            const int r = q_row * stride_h + e / KERNEL * dilation_h - padding_h;
+            const int s = q_column * stride_w + e % KERNEL * dilation_w - padding_w;
+            const bool there = inside(r, height) && inside(s, width);
+#pragma unroll
+            for (int c = 0; c < BESIDE; c++) {
+                const T value = there && c0 + c < channels ? corner[c * plane + (long long)r * width + s] : T(0);
+#pragma unroll
+                for (int m = 0; m < ROWS; m++) sums[m][c][e] += own[m] * value;
+            }
+        }
+        q_row += down;
+        q_column += across;
+        if (q_column >= q_width) {
+            q_column -= q_width;
+            q_row++;
+        }
+        for (; q_row >= q_height; q_row -= q_height) image++;
+    }
+
+#pragma unroll
+    for (int i = 0; i < SUMS; i++) {  // within a warp
+        T sum = sums[i / AREA / BESIDE][i / AREA % BESIDE][i % AREA];
+#pragma unroll
+        for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
+        if (thread % 32 == 0) scratch[thread / 32][i] = sum;
+    }
+    __syncthreads();
+    if (thread >= SUMS) return;
+    const int m = top + thread / AREA / BESIDE, c = c0 + thread / AREA % BESIDE;
+    if (m >= rows || c >= channels) return;
+    T total = 0;
+    for (int warp = 0; warp < 8; warp++) total += scratch[warp][thread];
+    T* out = parts ? parts + (long long)split * groups * rows * channels * AREA : gw;
+    out[(((long long)group * rows + m) * channels + c) * AREA + thread % AREA] = total;
+}

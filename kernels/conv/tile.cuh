@@ -38,12 +38,6 @@
 #define RESIDENT BLOCKS
 #endif
 
-// N numbers that are read or written at once
-template <int N>
-struct alignas(N * sizeof(T)) Several {
-    T v[N];
-};
-
 #if TF32
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 #error "TF32 needs a GPU of compute capability 8.0 or newer"

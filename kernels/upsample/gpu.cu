@@ -8,9 +8,7 @@
 #include "../device.cuh"
 
 const int HALF = PACK / 2;
-struct alignas(8) HalfPack {
-    T v[HALF];
-};
+typedef Several<HALF> HalfPack;
 
 extern "C" __global__ void nearest(const T* x, T* y, long long planes, int height, int width, int sh, int sw) {
     const int wide = width * sw;
@@ -87,6 +85,43 @@ extern "C" __global__ void bilinear(const T* x, T* y, long long planes, int heig
     }
 }
 
+// With factor 2 both ways all weights are 3/4 and 1/4. A thread makes two packs of y, one below the other, from its
+// half pack of x and what lies around it; neighbours read the same, from the first cache:
+//
+//     x row i-1   p|q r|s                y row 2i    3/4 row i + 1/4 row i-1, and across likewise
+//     x row i     a|b c|d                y row 2i+1  3/4 row i + 1/4 row i+1
+//     x row i+1   e|f g|h
+extern "C" __global__ void bilinear_twice(const T* x, T* y, long long planes, int height, int width) {
+    const int across = width / HALF;
+    const T large = T(0.75), small = T(0.25);
+    FOR_EACH_PIXEL(p, planes, k, (long long)height * across) {
+        const int row = k / across, column = int(k - (long long)row * across) * HALF;
+        const int left = column > 0 ? column - 1 : 0, right = column + HALF < width ? column + HALF : width - 1;
+        T around[3][HALF + 2];
+#pragma unroll
+        for (int a = 0; a < 3; a++) {
+            const int at = row + a - 1;
+            const T* line = x + (p * height + (at < 0 ? 0 : at < height ? at : height - 1)) * width;
+            const HalfPack middle = *(const HalfPack*)(line + column);
+            around[a][0] = line[left];
+#pragma unroll
+            for (int j = 0; j < HALF; j++) around[a][j + 1] = middle.v[j];
+            around[a][HALF + 1] = line[right];
+        }
+#pragma unroll
+        for (int a = 0; a < 2; a++) {
+            T between[HALF + 2];
+#pragma unroll
+            for (int j = 0; j < HALF + 2; j++) between[j] = large * around[1][j] + small * around[2 * a][j];
+            Pack b;
+#pragma unroll
+            for (int j = 0; j < PACK; j++)
+                b.v[j] = large * between[j / 2 + 1] + small * between[j / 2 + j % 2 * 2];
+            *(Pack*)(y + ((p * height + row) * 2 + a) * 2 * width + 2 * column) = b;
+        }
+    }
+}
+
 // The transpose as a gather: what the edge repeated going forward comes back as gy mirrored at the edge.
 __device__ __forceinline__ int mirrored(int position, int size) {
     return position < 0 ? -1 - position : position >= size ? 2 * size - 1 - position : position;
@@ -105,5 +140,34 @@ extern "C" __global__ void bilinear_grad(const T* gy, T* gx, long long planes, i
             total += T(2 * sh - abs(2 * a + 1 - sh)) / T(2 * sh) * across;
         }
         gx[p * height * width + k] = total;
+    }
+}
+
+// With factor 2 both ways: a thread gathers its half pack of gx from four rows of gy, each a pack and its neighbours.
+extern "C" __global__ void bilinear_twice_grad(const T* gy, T* gx, long long planes, int height, int width) {
+    const int across = width / HALF, wide = 2 * width;
+    const T large = T(0.75), small = T(0.25);
+    FOR_EACH_PIXEL(p, planes, k, (long long)height * across) {
+        const int row = k / across, column = int(k - (long long)row * across) * PACK;  // of gy
+        const int left = column > 0 ? column - 1 : 0, right = column + PACK < wide ? column + PACK : wide - 1;
+        HalfPack total;
+#pragma unroll
+        for (int a = -1; a < 3; a++) {
+            const T* line = gy + (p * 2 * height + mirrored(2 * row + a, 2 * height)) * wide;
+            const Pack middle = *(const Pack*)(line + column);
+            T around[PACK + 2];
+            around[0] = line[left];
+#pragma unroll
+            for (int j = 0; j < PACK; j++) around[j + 1] = middle.v[j];
+            around[PACK + 1] = line[right];
+#pragma unroll
+            for (int j = 0; j < HALF; j++) {
+                const T* four = around + 2 * j;
+                const T sum = small * four[0] + large * four[1] + large * four[2] + small * four[3];
+                const T weight = a < 0 || a > 1 ? small : large;
+                total.v[j] = a < 0 ? weight * sum : total.v[j] + weight * sum;
+            }
+        }
+        *(HalfPack*)(gx + (p * height + row) * width + column / 2) = total;
     }
 }

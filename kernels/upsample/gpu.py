@@ -11,7 +11,9 @@ _nearest_twice = Kernel(__file__, "nearest_twice")
 _nearest_grad = Kernel(__file__, "nearest_grad")
 _nearest_twice_grad = Kernel(__file__, "nearest_twice_grad")
 _bilinear = Kernel(__file__, "bilinear")
+_bilinear_twice = Kernel(__file__, "bilinear_twice")
 _bilinear_grad = Kernel(__file__, "bilinear_grad")
+_bilinear_twice_grad = Kernel(__file__, "bilinear_twice_grad")
 
 
 def _in_packs(small: Any, large: Any, sh: int, sw: int) -> int:
@@ -41,9 +43,17 @@ def nearest_grad(gy: Any, gx: Any, sh: int, sw: int) -> None:
 def bilinear(x: Any, y: Any, step_h: Any, own_h: Any, other_h: Any, step_w: Any, own_w: Any, other_w: Any) -> None:
     planes, height, width = x.shape
     sh, sw = step_h.size, step_w.size
+    half = _in_packs(x, y, sh, sw)
+    if half:
+        _bilinear_twice(*plane_grid(planes, height * width // half), x, y, planes, height, width)
+        return
     _bilinear(*plane_grid(planes, height * width * sh * sw), x, y, planes, height, width, sh, sw)
 
 
 def bilinear_grad(gy: Any, gx: Any, taps_h: Any, taps_w: Any, sh: int, sw: int) -> None:
     planes, height, width = gx.shape
+    half = _in_packs(gx, gy, sh, sw)
+    if half:
+        _bilinear_twice_grad(*plane_grid(planes, height * width // half), gy, gx, planes, height, width)
+        return
     _bilinear_grad(*plane_grid(planes, height * width), gy, gx, planes, height, width, sh, sw)

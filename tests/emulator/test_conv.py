@@ -91,6 +91,30 @@ def test_every_tile_of_the_weight_gradient(
     assert ("conv.reduce" in emulator.launches) == split
 
 
+@pytest.mark.parametrize("split", [False, True], ids=["whole", "split"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize(
+    ("rows", "groups", "channels", "size"), [(3, 1, 5, 3), (5, 2, 2, 3), (8, 1, 3, 1), (1, 3, 1, 3)]
+)
+def test_weight_gradient_of_few_output_channels(
+    rows: int, groups: int, channels: int, size: int, dtype: object, split: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More pixels than a block's threads, rows that are longer and shorter than a thread's step."""
+    monkeypatch.setattr(tiles, "SHORTEST", 1)
+    monkeypatch.setattr(tiles, "BUSY", 24 if split else 0)
+    x = integers(3, channels * groups, 3 + size, 290, dtype=dtype)
+    options = {"stride": (1, 2), "padding": (1, 0), "dilation": (2, 1)}
+    kernel = (size, size)
+    y = reference.conv2d(x, np.zeros((rows * groups, channels, *kernel), dtype), *options.values(), groups)
+    gy = integers(*y.shape, dtype=dtype)
+    want = reference.conv2d_weight_grad(x, gy, kernel, *options.values(), groups)
+    with emulated(orders=2) as emulator:
+        got = kernels.conv2d_weight_grad(x, gy, kernel, **options, groups=groups)
+    np.testing.assert_array_equal(got, want)
+    assert "conv.correlate_thin" in emulator.launches
+    assert ("conv.reduce" in emulator.launches) == split
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_options_in_combination(seed: int) -> None:
     """Stride, padding, dilation and groups, whose greatest common divisors differ, and all three operators."""
