@@ -19,7 +19,7 @@ import numpy as np
 
 from .cache import cache_root, warn_uncached
 from .cuda_source import MANY, CompileError, Program
-from .launch import LaunchError, address, announce
+from .launch import Kernel, LaunchError, address, announce
 
 _OPTIONS = ("-std=c++17",)
 
@@ -40,11 +40,11 @@ class CuPyRunner:
     def namespace(self) -> Any:
         return self.cupy
 
-    def check_device(self, kernel: str, name: str, array: Any) -> None:
+    def check_device(self, kernel: Kernel, name: str, array: Any) -> None:
         current = self.cupy.cuda.runtime.getDevice()
         if array.device.id != current:
             raise ValueError(
-                f"{kernel}: {name} is on cuda:{array.device.id}, but the current device is cuda:{current}; move it "
+                f"{kernel!r}: {name} is on cuda:{array.device.id}, but the current device is cuda:{current}; move it "
                 f"with .to('cuda:{current}'), or work inside `with cupy.cuda.Device({array.device.id}):`"
             )
 

@@ -35,6 +35,17 @@ struct Counts {
     long long at[MANY];
 };
 
+// The number as tensor cores take it with TF32: to 10 bits of mantissa, to nearest, ties away from zero.
+__device__ __forceinline__ T tf32(T value) {
+#if T_BITS == 32
+    unsigned bits = __float_as_uint(value);
+    if ((bits & 0x7f800000u) != 0x7f800000u) bits = (bits + 0x1000u) & 0xffffe000u;  // inf and NaN stay
+    return __uint_as_float(bits);
+#else
+    return value;
+#endif
+}
+
 __device__ __forceinline__ bool aligned(const void* p) { return (size_t)p % 16 == 0; }
 
 // x where ``sign`` is positive, slope * x elsewhere. With slope 0 that is 0 even where x is infinite, and a NaN stays.

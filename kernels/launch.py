@@ -40,6 +40,12 @@ THREADS = 256  # a block of kernels that go through flat arrays
 _GRID_LIMITS = (2**31 - 1, 65_535, 65_535)
 _BLOCK_LIMIT = 1024
 
+_INTEGER_LIMITS: dict[Any, tuple[int, int]] = {
+    kind: (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+    for kind in SCALARS.values()
+    if issubclass(kind, np.integer)
+}
+
 
 class LaunchError(RuntimeError):
     """The driver refused a launch."""
@@ -79,7 +85,7 @@ class Runner(Protocol):
     def namespace(self) -> Any:
         """The module that makes such arrays."""
 
-    def check_device(self, kernel: str, name: str, array: Any) -> None:
+    def check_device(self, kernel: Kernel, name: str, array: Any) -> None:
         """Raise ValueError unless the array is where kernels are about to run."""
 
     def run(
@@ -180,17 +186,14 @@ class Kernel:
             raise ValueError(
                 f"{self!r}: {parameter.name} {array.shape} must be in C order, its strides are {array.strides}"
             )
-        runner.check_device(repr(self), parameter.name, array)
+        runner.check_device(self, parameter.name, array)
         return array
 
     def _scalar(self, runner: Runner, parameter: Parameter, value: Any, dtype: np.dtype[Any]) -> Any:
         wanted = dtype.type if parameter.type == "T" else SCALARS[parameter.type]
-        if issubclass(wanted, np.integer):
-            limits = np.iinfo(wanted)
-            if not isinstance(value, (int, np.integer)) or not limits.min <= value <= limits.max:
-                raise ValueError(
-                    f"{self!r}: {parameter.name} must be an integer that fits {parameter.type}, got {value!r}"
-                )
+        limits = _INTEGER_LIMITS.get(wanted)
+        if limits is not None and not (isinstance(value, (int, np.integer)) and limits[0] <= value <= limits[1]):
+            raise ValueError(f"{self!r}: {parameter.name} must be an integer that fits {parameter.type}, got {value!r}")
         return wanted(value)
 
     def _check_sizes(self, grid: Sequence[int], block: Sequence[int]) -> None:

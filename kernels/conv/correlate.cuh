@@ -51,41 +51,43 @@ extern "C" __global__ void __launch_bounds__(THREADS, CORRELATE_RESIDENT) correl
     const int k = thread % BK, own = thread / BK;
     long long image = (slab * BK + k) / q_plane;  // of the next pixel to be loaded
     int q = (slab * BK + k) % q_plane;
-    T a_next[A_EACH], b_next[B_EACH];
+    Incoming<1, A_EACH> incoming_a;
+    Incoming<1, B_EACH> incoming_b;
 
-    auto load = [&]() {
+    auto load = [&](int buffer) {
         const bool valid = image < images;
         const T* from = gy + ((image * groups + group) * rows + top + own) * q_plane + q;
 #pragma unroll
         for (int i = 0; i < A_EACH; i++, from += DOWN_STEP * (long long)q_plane)
-            a_next[i] = valid && top + own + i * DOWN_STEP < rows ? *from : T(0);
+            incoming_a.fetch(i, &a[buffer][k][own + i * DOWN_STEP], from, valid && top + own + i * DOWN_STEP < rows);
         const int r = q / q_width * stride_h, s = q % q_width * stride_w;
         const T* pixel = x + (image * groups + group) * channels * plane + (long long)r * width + s;
 #pragma unroll
         for (int i = 0; i < B_EACH; i++) {
             const Column look = looks[own + i * DOWN_STEP];
             const bool there = valid && inside(r + look.row, height) && inside(s + look.column, width);
-            b_next[i] = there ? pixel[look.at] : T(0);
+            incoming_b.fetch(i, &b[buffer][k][own + i * DOWN_STEP], pixel + look.at, there);
         }
         for (q += BK; q >= q_plane; q -= q_plane) image++;
     };
-    auto store = [&](int buffer) {
+    auto arrive = [&](int buffer) {
 #pragma unroll
-        for (int i = 0; i < A_EACH; i++) a[buffer][k][own + i * DOWN_STEP] = staged(a_next[i]);
+        for (int i = 0; i < A_EACH; i++) incoming_a.arrive(i, &a[buffer][k][own + i * DOWN_STEP]);
 #pragma unroll
-        for (int i = 0; i < B_EACH; i++) b[buffer][k][own + i * DOWN_STEP] = staged(b_next[i]);
+        for (int i = 0; i < B_EACH; i++) incoming_b.arrive(i, &b[buffer][k][own + i * DOWN_STEP]);
+        wait_for_copies();
     };
 
     T sums[TM][TN] = {};
     if (todo > 0) {
-        load();
-        store(0);
+        load(0);
+        arrive(0);
     }
     __syncthreads();
     for (int buffer = 0; todo > 0; todo--, buffer ^= 1) {
-        if (todo > 1) load();
+        if (todo > 1) load(buffer ^ 1);
         multiply(a[buffer], b[buffer], sums);
-        if (todo > 1) store(buffer ^ 1);
+        if (todo > 1) arrive(buffer ^ 1);
         __syncthreads();
     }
 

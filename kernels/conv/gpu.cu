@@ -108,36 +108,31 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) convolve(
     const int q_row = q / q_width * v.step + v.start, q_column = q % q_width * h.step + h.start;  // looked at by tap 0
     const T* const pixel = source + (image * groups + group) * channels * plane;
     const T* const weights = packed + (long long)group * kernel_h * kernel_w * padded_channels * padded_rows + top;
-    Pack a_next[A_EACH];
-    Several<WIDTH> b_next[B_EACH];
+    Incoming<WIDTH, B_EACH> incoming;
 
     // The row of `packed` where the kernel element of a tap begins
     auto element = [&](int tap) {
         return ((v.first + tap / h.count * v.every) * kernel_w + h.first + tap % h.count * h.every) *
                (long long)padded_channels;
     };
-    auto nothing = [](T* values, int count) {
-#pragma unroll
-        for (int j = 0; j < count; j++) values[j] = 0;
-    };
 #if GATHER == FLAT
     int first_term = slab * BK;  // of the next slab
-    auto load = [&]() {
+    auto load = [&](int buffer) {
 #pragma unroll
         for (int i = 0; i < A_EACH; i++) {
-            const int at = thread + i * THREADS, term = first_term + at / (BM / PACK);
+            const int at = thread + i * THREADS, k = at / (BM / PACK), m = at % (BM / PACK) * PACK;
             if (A_PACKS % THREADS != 0 && at >= A_PACKS) break;
-            if (term < terms)
-                a_next[i] = *(const Pack*)(weights + at % (BM / PACK) * PACK +
-                                           (element(term / channels) + term % channels) * padded_rows);
-            else nothing(a_next[i].v, PACK);
+            const int term = first_term + k;
+            copy<PACK>(&a[buffer][k][m], weights + m + (element(term / channels) + term % channels) * padded_rows,
+                       term < terms);
         }
 #pragma unroll
         for (int i = 0; i < B_EACH; i++) {
-            const int term = first_term + own_k + i * B_DOWN, tap = term / channels, c = term - tap * channels;
+            const int k = own_k + i * B_DOWN, term = first_term + k, tap = term / channels, c = term - tap * channels;
+            if (BK % B_DOWN != 0 && k >= BK) break;
             const int r = q_row + tap / h.count * v.skip, s = q_column + tap % h.count * h.skip;
-            const bool there = valid && term < terms && inside(r, height) && inside(s, width);
-            b_next[i].v[0] = there ? pixel[c * plane + (long long)r * width + s] : T(0);
+            incoming.fetch(i, &b[buffer][k][own], pixel + c * plane + (long long)r * width + s,
+                           valid && term < terms && inside(r, height) && inside(s, width));
         }
         first_term += BK;
     };
@@ -152,16 +147,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) convolve(
         from_a = weights + (element(tap) + c + thread / (BM / PACK)) * padded_rows + thread % (BM / PACK) * PACK;
     };
     if (todo > 0) begin_tap();
-    auto load = [&]() {
+    auto load = [&](int buffer) {
 #pragma unroll
         for (int i = 0; i < A_EACH; i++) {
-            if (A_PACKS % THREADS != 0 && thread + i * THREADS >= A_PACKS) break;
-            a_next[i] = *(const Pack*)(from_a + i * (THREADS / (BM / PACK)) * padded_rows);
+            const int at = thread + i * THREADS;
+            if (A_PACKS % THREADS != 0 && at >= A_PACKS) break;
+            copy<PACK>(&a[buffer][at / (BM / PACK)][at % (BM / PACK) * PACK],
+                       from_a + i * (THREADS / (BM / PACK)) * padded_rows, true);
         }
 #pragma unroll
         for (int i = 0; i < B_EACH; i++) {
-            if (there && c + own_k + i * B_DOWN < channels) b_next[i] = *(const Several<WIDTH>*)(from_b + i * B_DOWN * plane);
-            else nothing(b_next[i].v, WIDTH);
+            const int k = own_k + i * B_DOWN;
+            if (BK % B_DOWN != 0 && k >= BK) break;
+            incoming.fetch(i, &b[buffer][k][own], from_b + i * B_DOWN * plane, there && c + k < channels);
         }
         c += BK;
         from_a += BK * padded_rows;
@@ -173,34 +171,25 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) convolve(
         }
     };
 #endif
-    auto store = [&](int buffer) {
-#pragma unroll
-        for (int i = 0; i < A_EACH; i++) {
-            const int at = thread + i * THREADS;
-            if (A_PACKS % THREADS != 0 && at >= A_PACKS) break;
-#pragma unroll
-            for (int j = 0; j < PACK; j++) a_next[i].v[j] = staged(a_next[i].v[j]);
-            *(Pack*)&a[buffer][at / (BM / PACK)][at % (BM / PACK) * PACK] = a_next[i];
-        }
+    auto arrive = [&](int buffer) {
 #pragma unroll
         for (int i = 0; i < B_EACH; i++) {
             if (BK % B_DOWN != 0 && own_k + i * B_DOWN >= BK) break;
-#pragma unroll
-            for (int j = 0; j < WIDTH; j++) b_next[i].v[j] = staged(b_next[i].v[j]);
-            *(Several<WIDTH>*)&b[buffer][own_k + i * B_DOWN][own] = b_next[i];
+            incoming.arrive(i, &b[buffer][own_k + i * B_DOWN][own]);
         }
+        wait_for_copies();
     };
 
     T sums[TM][TN] = {};
     if (todo > 0) {
-        load();
-        store(0);
+        load(0);
+        arrive(0);
     }
     __syncthreads();
     for (int buffer = 0; todo > 0; todo--, buffer ^= 1) {
-        if (todo > 1) load();  // on its way while the slab before it is multiplied
+        if (todo > 1) load(buffer ^ 1);  // on its way while the slab before it is multiplied
         multiply(a[buffer], b[buffer], sums);
-        if (todo > 1) store(buffer ^ 1);
+        if (todo > 1) arrive(buffer ^ 1);
         __syncthreads();
     }
 
@@ -243,16 +232,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) convolve(
 }
 
 // packed[group][kernel element][channel][row] = w[group][row][channel][element] by these strides; zeros fill it up. A
-// thread takes all elements of one channel and row: they lie together in w, and neighbouring rows in packed.
+// thread takes all elements of one channel and row: they lie together in w, and neighbouring rows in packed. for_tf32:
+// rounded as tensor cores take them.
 extern "C" __global__ void pack(
     const T* w, T* packed, int groups, int elements, int channels, int padded_channels, int rows, int padded_rows,
-    long long group_stride, long long row_stride, long long channel_stride) {
+    long long group_stride, long long row_stride, long long channel_stride, bool for_tf32) {
     FOR_EACH(i, (long long)groups * padded_channels * padded_rows) {
         const int m = i % padded_rows, c = i / padded_rows % padded_channels, group = i / padded_rows / padded_channels;
         const T* from = w + group * group_stride + m * row_stride + c * channel_stride;
         T* to = packed + ((long long)group * elements * padded_channels + c) * padded_rows + m;
-        for (int e = 0; e < elements; e++, to += (long long)padded_channels * padded_rows)
-            *to = m < rows && c < channels ? from[e] : T(0);
+        for (int e = 0; e < elements; e++, to += (long long)padded_channels * padded_rows) {
+            const T value = m < rows && c < channels ? from[e] : T(0);
+            *to = for_tf32 ? tf32(value) : value;
+        }
     }
 }
 

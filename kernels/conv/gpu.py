@@ -28,7 +28,7 @@ def conv2d(
     geometry = Geometry(False, tuple(kernel), stride, padding, dilation)
     chosen = plan(geometry, x, rows, groups, precision)
     packed = packed_like(chosen, geometry, w, groups)
-    pack(w, packed, channels, rows, rows * channels * area, channels * area, area)
+    pack(w, packed, channels, rows, rows * channels * area, channels * area, area, chosen.tf32)
     convolve(geometry, chosen, x, packed, rows, bias, y, groups)
 
 
@@ -49,7 +49,7 @@ def conv2d_input_grad(
     geometry = Geometry(True, tuple(kernel), stride, padding, dilation)
     chosen = plan(geometry, gy, rows, groups, precision)
     packed = packed_like(chosen, geometry, w, groups)
-    pack(w, packed, channels, rows, channels * rows * area, area, rows * area)
+    pack(w, packed, channels, rows, channels * rows * area, area, rows * area, chosen.tf32)
     convolve(geometry, chosen, gy, packed, rows, bias, gx, groups)
 
 

@@ -145,6 +145,11 @@ class Plan:
     channels: int
     rows: int
 
+    @property
+    def tf32(self) -> bool:
+        """Whether the packed weights are to be rounded for tensor cores."""
+        return self.tile is not None and self.tile.tf32 == 1
+
 
 def plan(geometry: Geometry, source: Any, rows: int, groups: int, precision: str) -> Plan:
     """Choose for a source N,C,H,W and ``rows`` output channels of each group."""
@@ -169,13 +174,13 @@ def packed_like(chosen: Plan, geometry: Geometry, like: Any, groups: int) -> Any
 
 
 def pack(
-    w: Any, packed: Any, channels: int, rows: int, group_stride: int, row_stride: int, channel_stride: int
+    w: Any, packed: Any, channels: int, rows: int, group_stride: int, row_stride: int, channel_stride: int, tf32: bool
 ) -> None:
     """Fill ``packed`` from w; the strides are in elements, and the kernel's elements lie together."""
     groups, area, padded_channels, padded_rows = packed.shape
     _pack(
         grid_for(packed.size // area), (THREADS,), w, packed, groups, area, channels, padded_channels, rows,
-        padded_rows, group_stride, row_stride, channel_stride,
+        padded_rows, group_stride, row_stride, channel_stride, tf32,
     )  # fmt: skip
 
 

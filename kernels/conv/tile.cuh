@@ -15,8 +15,10 @@
 // a lies transposed (BK rows of BM), so that both operands of one term are read along rows, 16 bytes at a time. With
 // TM = TN = 8 a thread reads 16 numbers for 64 multiplications, and a warp's reads fall on all banks or on one word.
 //
+// Slabs come with `copy`, so while one is multiplied the next is under way and takes no registers.
+//
 // With TF32=1 the product runs on tensor cores (mma.sync m16n8k8) with inputs rounded to 10 bits of mantissa and
-// sums in float32. A warp makes (BM / 2) x WN; in each 16x8 part a lane holds two rows' two neighbouring columns.
+// sums in float32; pixels then pass through registers, to be rounded (weights were when they were packed). A warp makes (BM / 2) x WN; in each 16x8 part a lane holds two rows' two neighbouring columns.
 #pragma once
 #include "../device.cuh"
 
@@ -38,6 +40,55 @@
 #define RESIDENT BLOCKS
 #endif
 
+// Global to shared memory without a register in between (cp.async of Ampere and newer), N numbers, zeros unless `there`.
+// The copies of all threads can be read after `wait_for_copies` and a barrier.
+template <int N>
+__device__ __forceinline__ void copy(T* to, const T* from, bool there) {
+    const int size = N * sizeof(T);
+#ifdef EMULATED
+    emulator::copy_async(to, there ? from : nullptr, size);
+#elif __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
+                 "l"(from), "n"(size), "r"(there ? size : 0));
+#else
+    Several<N> values = {};
+    if (there) values = *(const Several<N>*)from;
+    *(Several<N>*)to = values;
+#endif
+}
+
+__device__ __forceinline__ void wait_for_copies() {
+#ifdef EMULATED
+    emulator::wait_for_copies();
+#elif __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+
+// What a thread brings to shared memory for the next slab, COUNT times N numbers: `fetch` all, later `arrive` all. With
+// TF32 they wait in registers in between, and are rounded.
+template <int N, int COUNT>
+struct Incoming {
+#if TF32
+    Several<N> held[COUNT];
+#endif
+    __device__ __forceinline__ void fetch(int i, T* to, const T* from, bool there) {
+#if TF32
+        const Several<N> none = {};
+        held[i] = there ? *(const Several<N>*)from : none;
+#else
+        copy<N>(to, from, there);
+#endif
+    }
+    __device__ __forceinline__ void arrive(int i, T* to) {
+#if TF32
+#pragma unroll
+        for (int j = 0; j < N; j++) held[i].v[j] = tf32(held[i].v[j]);
+        *(Several<N>*)to = held[i];
+#endif
+    }
+};
+
 #if TF32
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 #error "TF32 needs a GPU of compute capability 8.0 or newer"
@@ -46,13 +97,6 @@ const int PAD = 8;  // rows 8 banks apart: the 4 rows x 8 columns that a warp re
 const int RUN = 2;
 const int WARPS_ACROSS = THREADS / 32 / 2, WN = BN / WARPS_ACROSS;
 static_assert(TM == BM / 16 && TN == WN / 4, "a lane holds 1/32 of its warp's part");
-
-// Rounded to nearest, ties away from zero, as tensor cores want it.
-__device__ __forceinline__ T staged(T value) {
-    unsigned bits = __float_as_uint(value);
-    if ((bits & 0x7f800000u) != 0x7f800000u) bits = (bits + 0x1000u) & 0xffffe000u;  // inf and NaN stay
-    return __uint_as_float(bits);
-}
 
 __device__ __forceinline__ int row(int i) {
     return int(threadIdx.x) / 32 % 2 * (BM / 2) + i / 2 * 16 + i % 2 * 8 + int(threadIdx.x) % 32 / 4;
@@ -110,13 +154,11 @@ __device__ __forceinline__ void multiply(const T (*a)[BM + PAD], const T (*b)[BN
     }
 }
 #else
-const int PAD = 0;
+const int PAD = PACK;  // neighbouring rows begin 4 banks apart: `correlate` writes down columns
 const int RUN = PACK < TN ? PACK : TN;       // columns that a thread reads and writes at once
 const int DOWN = PACK < TM ? PACK : TM;      // rows, likewise
 const int ACROSS = BN / TN;                  // threads side by side
 static_assert(THREADS == BM / TM * ACROSS, "every result belongs to one thread");
-
-__device__ __forceinline__ T staged(T value) { return value; }
 
 __device__ __forceinline__ int row(int i) {
     return i / DOWN * (BM / (TM / DOWN)) + int(threadIdx.x) / ACROSS * DOWN + i % DOWN;

@@ -143,31 +143,34 @@ extern "C" __global__ void bilinear_grad(const T* gy, T* gx, long long planes, i
     }
 }
 
-// With factor 2 both ways: a thread gathers its half pack of gx from four rows of gy, each a pack and its neighbours.
+// With factor 2 both ways: a thread gathers a pack of gx from four rows of gy, two packs of each and their neighbours.
 extern "C" __global__ void bilinear_twice_grad(const T* gy, T* gx, long long planes, int height, int width) {
-    const int across = width / HALF, wide = 2 * width;
+    const int across = width / PACK, wide = 2 * width;
     const T large = T(0.75), small = T(0.25);
     FOR_EACH_PIXEL(p, planes, k, (long long)height * across) {
-        const int row = k / across, column = int(k - (long long)row * across) * PACK;  // of gy
-        const int left = column > 0 ? column - 1 : 0, right = column + PACK < wide ? column + PACK : wide - 1;
-        HalfPack total;
+        const int row = k / across, column = int(k - (long long)row * across) * 2 * PACK;  // of gy
+        const int left = column > 0 ? column - 1 : 0, right = column + 2 * PACK < wide ? column + 2 * PACK : wide - 1;
+        Pack total;
 #pragma unroll
         for (int a = -1; a < 3; a++) {
             const T* line = gy + (p * 2 * height + mirrored(2 * row + a, 2 * height)) * wide;
-            const Pack middle = *(const Pack*)(line + column);
-            T around[PACK + 2];
+            const Pack first = *(const Pack*)(line + column), second = *(const Pack*)(line + column + PACK);
+            T around[2 * PACK + 2];
             around[0] = line[left];
 #pragma unroll
-            for (int j = 0; j < PACK; j++) around[j + 1] = middle.v[j];
-            around[PACK + 1] = line[right];
+            for (int j = 0; j < PACK; j++) {
+                around[j + 1] = first.v[j];
+                around[PACK + j + 1] = second.v[j];
+            }
+            around[2 * PACK + 1] = line[right];
 #pragma unroll
-            for (int j = 0; j < HALF; j++) {
+            for (int j = 0; j < PACK; j++) {
                 const T* four = around + 2 * j;
                 const T sum = small * four[0] + large * four[1] + large * four[2] + small * four[3];
                 const T weight = a < 0 || a > 1 ? small : large;
                 total.v[j] = a < 0 ? weight * sum : total.v[j] + weight * sum;
             }
         }
-        *(HalfPack*)(gx + (p * height + row) * width + column / 2) = total;
+        *(Pack*)(gx + (p * height + row) * width + column / 2) = total;
     }
 }

@@ -16,10 +16,13 @@ _bilinear_grad = Kernel(__file__, "bilinear_grad")
 _bilinear_twice_grad = Kernel(__file__, "bilinear_twice_grad")
 
 
-def _in_packs(small: Any, large: Any, sh: int, sw: int) -> int:
-    """How many values of the small image a thread takes when both factors are 2; 0 where rows or memory do not fit."""
-    half = 8 // small.dtype.itemsize
-    return half if sh == sw == 2 and small.shape[2] % half == 0 and aligned(small, large) else 0
+def _in_packs(small: Any, large: Any, sh: int, sw: int, size: int = 8) -> int:
+    """How many values (``size`` bytes) of the small image a thread takes when both factors are 2.
+
+    0 where rows or memory do not fit.
+    """
+    count = size // small.dtype.itemsize
+    return count if sh == sw == 2 and small.shape[2] % count == 0 and aligned(small, large) else 0
 
 
 def nearest(x: Any, y: Any, sh: int, sw: int) -> None:
@@ -52,8 +55,8 @@ def bilinear(x: Any, y: Any, step_h: Any, own_h: Any, other_h: Any, step_w: Any,
 
 def bilinear_grad(gy: Any, gx: Any, taps_h: Any, taps_w: Any, sh: int, sw: int) -> None:
     planes, height, width = gx.shape
-    half = _in_packs(gx, gy, sh, sw)
-    if half:
-        _bilinear_twice_grad(*plane_grid(planes, height * width // half), gy, gx, planes, height, width)
+    pack = _in_packs(gx, gy, sh, sw, 16)
+    if pack:
+        _bilinear_twice_grad(*plane_grid(planes, height * width // pack), gy, gx, planes, height, width)
         return
     _bilinear_grad(*plane_grid(planes, height * width), gy, gx, planes, height, width, sh, sw)

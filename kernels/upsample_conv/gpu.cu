@@ -12,9 +12,10 @@
 #include "../device.cuh"
 
 // packed[folded element][channel][row], as `convolve` takes it: from w by the strides of its channel and row.
+// for_tf32: rounded as tensor cores take them.
 extern "C" __global__ void fold(
     const T* w, T* packed, int channels, int padded_channels, int rows, int padded_rows, int kernel_h, int kernel_w,
-    int scale_h, int scale_w, long long row_stride, long long channel_stride) {
+    int scale_h, int scale_w, long long row_stride, long long channel_stride, bool for_tf32) {
     const int wide = kernel_w + scale_w - 1, elements = (kernel_h + scale_h - 1) * wide;
     FOR_EACH(i, (long long)padded_channels * padded_rows) {
         const int m = i % padded_rows, c = i / padded_rows;
@@ -26,7 +27,7 @@ extern "C" __global__ void fold(
             T total = 0;
             for (int a = max(u, 0); there && a < min(u + scale_h, kernel_h); a++)
                 for (int b = max(v, 0); b < min(v + scale_w, kernel_w); b++) total += filter[a * kernel_w + b];
-            *to = total;
+            *to = for_tf32 ? tf32(total) : total;
         }
     }
 }

@@ -28,7 +28,7 @@ def _convolved(
     packed = packed_like(chosen, geometry, w, 1)
     _fold(
         grid_for(chosen.channels * chosen.rows), (THREADS,), w, packed, x.shape[1], chosen.channels, rows, chosen.rows,
-        *kernel, *scale, row_stride, channel_stride,
+        *kernel, *scale, row_stride, channel_stride, chosen.tf32,
     )  # fmt: skip
     convolve(geometry, chosen, x, packed, rows, bias, y, 1)
 

@@ -135,6 +135,29 @@ inline unsigned ballot(const char* f, int l, unsigned mask, bool predicate) {
     return result;
 }
 inline void syncwarp(const char* f, int l, unsigned mask = 0xffffffffu) { collective(f, l, mask, 0); }
+
+// cp.async: a thread's copies are carried out when it waits for them, or, as late as that, when it has begun many more.
+const int COPIES = 128;
+struct Copy { void* to; const void* from; int size; };
+static Copy copies[1024][COPIES];
+static int copies_begun[1024];
+
+inline void carry_out(const Copy& copy) {
+    if (copy.from) memcpy(copy.to, copy.from, copy.size);
+    else memset(copy.to, 0, copy.size);
+}
+inline int copying_thread() { return threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z); }
+// ``from`` null: zeros
+inline void copy_async(void* to, const void* from, int size) {
+    const int thread = copying_thread(), at = copies_begun[thread]++ % COPIES;
+    if (copies_begun[thread] > COPIES) carry_out(copies[thread][at]);
+    copies[thread][at] = {to, from, size};
+}
+inline void wait_for_copies() {
+    const int thread = copying_thread(), begun = copies_begun[thread];
+    for (int i = begun > COPIES ? begun - COPIES : 0; i < begun; i++) carry_out(copies[thread][i % COPIES]);
+    copies_begun[thread] = 0;
+}
 }  // namespace emulator
 
 #define __syncthreads() emulator::barrier(__FILE__, __LINE__)

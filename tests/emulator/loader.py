@@ -210,7 +210,7 @@ class Emulator:
     def namespace(self) -> Any:
         return _Namespace()
 
-    def check_device(self, kernel: str, name: str, array: Any) -> None:
+    def check_device(self, kernel: launch.Kernel, name: str, array: Any) -> None:
         pass
 
     def run(

@@ -180,15 +180,15 @@ def test_tf32_where_it_is_not() -> None:
 # Faults planted in a copy of the source: what is replaced, by what, and what the emulator calls it.
 FAULTS = {
     "no barrier after filling the first slab": (
-        "gpu.cu", "        store(0);\n    }\n    __syncthreads();\n", "        store(0);\n    }\n", "order",
+        "gpu.cu", "        arrive(0);\n    }\n    __syncthreads();\n", "        arrive(0);\n    }\n", "order",
     ),
     "no barrier after a slab": (
-        "gpu.cu", "        if (todo > 1) store(buffer ^ 1);\n        __syncthreads();",
-        "        if (todo > 1) store(buffer ^ 1);", "order",
+        "gpu.cu", "        if (todo > 1) arrive(buffer ^ 1);\n        __syncthreads();",
+        "        if (todo > 1) arrive(buffer ^ 1);", "order",
     ),
     "a barrier that only half of the threads reach": (
-        "gpu.cu", "        if (todo > 1) store(buffer ^ 1);\n        __syncthreads();",
-        "        if (todo > 1) store(buffer ^ 1);\n        if (thread < THREADS / 2) __syncthreads();",
+        "gpu.cu", "        if (todo > 1) arrive(buffer ^ 1);\n        __syncthreads();",
+        "        if (todo > 1) arrive(buffer ^ 1);\n        if (thread < THREADS / 2) __syncthreads();",
         "divergent barrier",
     ),
     "the halo is one column too wide": ("gpu.cu", "inside(s, width)", "inside(s, width + 1)", None),
@@ -196,14 +196,15 @@ FAULTS = {
     "pixels behind the last": ("gpu.cu", "at + e < pixels && ", "", "memory"),
     "rows behind the last": ("gpu.cu", "if (m >= rows) continue;", "", "memory"),
     "a slab of one channel too many": (
-        "gpu.cu", "own_k + i * B_DOWN < channels", "own_k + i * B_DOWN <= channels", None,
+        "gpu.cu", "there && c + k < channels", "there && c + k <= channels", None,
     ),
     "blocks that share a sum and write to one place": (
         "gpu.cu", "parts + split * (images", "parts + 0 * (images", "order",
     ),
     "an index behind a slab": (
-        "gpu.cu", "b[buffer][own_k + i * B_DOWN][own]", "b[buffer][own_k + i * B_DOWN + 1][own]", "index",
+        "gpu.cu", "&b[buffer][k][own], from_b", "&b[buffer][k + 1][own], from_b", "index",
     ),
+    "copies that are not waited for": ("gpu.cu", "        wait_for_copies();\n", "", None),
 }  # fmt: skip
 
 
