@@ -58,7 +58,8 @@ class CuPyRunner:
         try:
             if shared > 49_152 and function.max_dynamic_shared_size_bytes < shared:
                 function.max_dynamic_shared_size_bytes = shared
-            function(tuple(grid), tuple(block), tuple(map(_by_value, arguments)), shared_mem=shared)
+            values = [_by_value(a) if isinstance(a, list) else a for a in arguments]
+            function(tuple(grid), tuple(block), tuple(values), shared_mem=shared)
         except self.cupy.cuda.driver.CUDADriverError as error:
             arrays = [a for argument in arguments for a in (argument if isinstance(argument, list) else [argument])]
             shapes = ", ".join(f"{a.dtype} {a.shape}" for a in arrays if self.is_array(a))
@@ -122,10 +123,8 @@ class CuPyRunner:
         return Path(self._temporary.name)
 
 
-def _by_value(argument: Any) -> Any:
+def _by_value(argument: list[Any]) -> Any:
     """Return a list as the struct of pointers or numbers that CuPy passes by value: an array of one element."""
-    if not isinstance(argument, list):
-        return argument
     struct = np.zeros(1, [("at", np.int64, (MANY,))])
     numbers = argument if isinstance(argument[0], int) else [address(array) for array in argument]
     struct["at"][0, : len(numbers)] = numbers

@@ -40,11 +40,10 @@ THREADS = 256  # a block of kernels that go through flat arrays
 _GRID_LIMITS = (2**31 - 1, 65_535, 65_535)
 _BLOCK_LIMIT = 1024
 
-_INTEGER_LIMITS: dict[Any, tuple[int, int]] = {
-    kind: (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
-    for kind in SCALARS.values()
-    if issubclass(kind, np.integer)
-}
+_INTEGERS = {kind for kind in SCALARS.values() if issubclass(kind, np.integer)}
+_LIMITS = {kind: (int(np.iinfo(kind).min), int(np.iinfo(kind).max)) for kind in _INTEGERS}
+
+_REMEMBERED = 1024  # launches of a kernel whose arguments are not checked again
 
 
 class LaunchError(RuntimeError):
@@ -115,6 +114,10 @@ class Kernel:
         self.types = tuple(np.dtype(t) for t in types)
         self.macros = tuple(sorted((key, str(value)) for key, value in macros.items()))
         self._parameters: list[Parameter] | None = None
+        self._integers: list[int] = []  # where they stand among the arguments
+        self._others: list[int] = []
+        self._known_integers: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self._known_sizes: set[tuple[int, ...]] = set()
         self._programs: dict[np.dtype[Any], Program] = {}
         KERNELS.append(self)
 
@@ -127,6 +130,9 @@ class Kernel:
         if self._parameters is None:
             source = source_of(self.path)
             self._parameters = declared(source, f"{self.path.parent.name}/{self.path.name}", self.name)
+            for at, parameter in enumerate(self._parameters):
+                whole = not parameter.pointer and SCALARS.get(parameter.type) in _INTEGERS
+                (self._integers if whole else self._others).append(at)
         return self._parameters
 
     def program(self, dtype: Any) -> Program:
@@ -147,12 +153,35 @@ class Kernel:
             raise TypeError(f"{self!r} takes {len(parameters)} arguments ({names}), got {len(arguments)}")
         runner = current_runner()
         dtype = self._dtype(arguments)
-        prepared = [
-            self._prepared(runner, parameter, argument, dtype)
-            for parameter, argument in zip(parameters, arguments, strict=True)
-        ]
-        self._check_sizes(grid, block)
+        prepared = list(arguments)
+        for at in self._others:
+            prepared[at] = self._prepared(runner, parameters[at], arguments[at], dtype)
+        for at, number in zip(self._integers, self._integers_of(arguments), strict=True):
+            prepared[at] = number
+        sizes = (len(grid), *grid, *block)
+        if sizes not in self._known_sizes:
+            self._check_sizes(grid, block)
+            self._known_sizes.add(sizes)
         runner.run(self.program(dtype), self.name, grid, block, prepared, shared)
+
+    def _integers_of(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the integers among the arguments, checked and in their types.
+
+        A training step launches with the same ones again and again, so they are remembered.
+        """
+        values = [arguments[at] for at in self._integers]
+        key = (*values, *map(type, values))  # 1.0 and True equal 1
+        known = self._known_integers.get(key)
+        if known is None:
+            if len(self._known_integers) >= _REMEMBERED:
+                self._known_integers.clear()
+                self._known_sizes.clear()
+            known = self._known_integers[key] = tuple(
+                self._scalar(parameter, arguments[at], self.types[0])
+                for at, parameter in enumerate(self.parameters)
+                if at in self._integers
+            )
+        return known
 
     def _dtype(self, arguments: Sequence[Any]) -> np.dtype[Any]:
         """Return what T stands for in a launch."""
@@ -165,8 +194,9 @@ class Kernel:
 
     def _prepared(self, runner: Runner, parameter: Parameter, argument: Any, dtype: np.dtype[Any]) -> Any:
         if parameter.type not in LISTS:
-            prepare = self._pointer if parameter.pointer else self._scalar
-            return prepare(runner, parameter, argument, dtype)
+            if parameter.pointer:
+                return self._pointer(runner, parameter, argument, dtype)
+            return self._scalar(parameter, argument, dtype)
         if not 1 <= len(argument) <= MANY:
             raise ValueError(f"{self!r}: {parameter.name} takes 1 to {MANY} of a list, got {len(argument)}")
         if parameter.type == "Counts":
@@ -189,9 +219,9 @@ class Kernel:
         runner.check_device(self, parameter.name, array)
         return array
 
-    def _scalar(self, runner: Runner, parameter: Parameter, value: Any, dtype: np.dtype[Any]) -> Any:
+    def _scalar(self, parameter: Parameter, value: Any, dtype: np.dtype[Any]) -> Any:
         wanted = dtype.type if parameter.type == "T" else SCALARS[parameter.type]
-        limits = _INTEGER_LIMITS.get(wanted)
+        limits = _LIMITS.get(wanted)
         if limits is not None and not (isinstance(value, (int, np.integer)) and limits[0] <= value <= limits[1]):
             raise ValueError(f"{self!r}: {parameter.name} must be an integer that fits {parameter.type}, got {value!r}")
         return wanted(value)

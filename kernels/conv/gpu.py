@@ -26,10 +26,10 @@ def conv2d(
     outputs, channels, *kernel = w.shape
     rows, area = outputs // groups, kernel[0] * kernel[1]
     geometry = Geometry(False, tuple(kernel), stride, padding, dilation)
-    chosen = plan(geometry, x, rows, groups, precision)
+    chosen = plan(geometry, x, y, groups, precision)
     packed = packed_like(chosen, geometry, w, groups)
     pack(w, packed, channels, rows, rows * channels * area, channels * area, area, chosen.tf32)
-    convolve(geometry, chosen, x, packed, rows, bias, y, groups)
+    convolve(geometry, chosen, x, packed, bias, y, groups)
 
 
 def conv2d_input_grad(
@@ -47,10 +47,10 @@ def conv2d_input_grad(
     outputs, rows, *kernel = w.shape
     channels, area = outputs // groups, kernel[0] * kernel[1]
     geometry = Geometry(True, tuple(kernel), stride, padding, dilation)
-    chosen = plan(geometry, gy, rows, groups, precision)
+    chosen = plan(geometry, gy, gx, groups, precision)
     packed = packed_like(chosen, geometry, w, groups)
     pack(w, packed, channels, rows, channels * rows * area, area, rows * area, chosen.tf32)
-    convolve(geometry, chosen, gy, packed, rows, bias, gx, groups)
+    convolve(geometry, chosen, gy, packed, bias, gx, groups)
 
 
 def conv2d_weight_grad(

@@ -1,17 +1,18 @@
 """Convolution on a GPU as products of tiles: which tile a layer gets, and the launches.
 
     rows (output channels) up to 8       convolve_thin, and correlate_thin for the weights of a 1x1 or 3x3 kernel
-    else                                 convolve and correlate, in tiles of as many rows as wastes least
+    else                                 convolve and correlate, in the tiles that `cheapest` finds
 
-A grid of too few tiles leaves processors idle, so the sum of a tile is then shared by several blocks (splits), whose
-parts a second kernel adds up in a fixed order. How many is computed from the shapes alone, so that a result has the
-same bits on every GPU.
+A grid of too few tiles leaves processors idle, so the sum of a tile may be shared by several blocks (splits), whose
+parts a second kernel adds up in a fixed order. Tile and splits are chosen from the shapes alone, so that a result has
+the same bits on every GPU.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from math import gcd
+from math import ceil, gcd
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,14 @@ import numpy as np
 from ..arguments import Pair, empty
 from ..launch import THREADS, Kernel, aligned, grid_for
 
-# Blocks that keep a large GPU busy: two on each of the 132 processors of an H100.
-BUSY = 264
+# The GPU that tiles are chosen for: an H100 or H200.
+PROCESSORS = 132
 # A block's sum is at least so many slabs long; below it, starting and writing the part cost more than they save.
-SHORTEST = 8
+SHORTEST = 4
+# What adding up parts costs: a launch in microseconds, and the bytes that are moved in one.
+REDUCE, BYTES = 4.0, 2.5e6
+# A block that has a processor to itself takes so much longer than its share of one that several keep busy.
+ALONE = 1.35
 THIN_ROWS = 8
 
 TAPS, FLAT, POINT = 0, 1, 2
@@ -36,7 +41,9 @@ class Tile:
     """A configuration of the kernels on tiles.
 
     rows x columns results by ``threads`` threads that hold ``each`` of them, ``depth`` terms at a time. ``blocks`` is
-    how many a processor is to hold: with its 65,536 registers, 2 x 256 threads may have 128 each, 3 x 128 threads 168.
+    how many a processor is to hold: with its 65,536 registers, 4 x 128 threads may have 128 each, 3 x 128 threads 168.
+    ``slab`` is how long one slab of ``depth`` terms takes a processor that several blocks keep busy, in microseconds,
+    by `convolve` and by `correlate`; measured on an H200 (docs/cuda.md), and only compared.
     """
 
     rows: int
@@ -47,6 +54,7 @@ class Tile:
     blocks: int
     dtype: np.dtype[Any]
     tf32: int = 0
+    slab: tuple[float, float] = (1.0, 1.0)
 
     def kernel(self, name: str, gather: int = TAPS) -> Kernel:
         return Kernel(
@@ -55,22 +63,30 @@ class Tile:
         )  # fmt: skip
 
 
-_LARGE = Tile(128, 128, 8, (8, 8), 256, 2, F4)
-_MIDDLE = Tile(64, 128, 8, (8, 8), 128, 3, F4)
-_LOW = Tile(32, 128, 8, (4, 8), 128, 4, F4)
-_SQUARE = Tile(64, 64, 16, (8, 4), 128, 3, F4)
+_LARGE = Tile(128, 128, 16, (8, 8), 256, 2, F4, slab=(1.69, 1.97))
+_TALL = Tile(128, 64, 16, (8, 8), 128, 3, F4, slab=(0.81, 1.04))
+_WIDE = Tile(64, 128, 16, (8, 8), 128, 4, F4, slab=(0.85, 1.20))
+_ROOMY = Tile(64, 128, 16, (8, 8), 128, 3, F4, slab=(0.85, 1.20))  # FLAT and POINT need more registers
+_SQUARE = Tile(64, 64, 16, (8, 4), 128, 4, F4, slab=(0.44, 0.62))
+_LOW = Tile(32, 128, 16, (4, 8), 128, 4, F4, slab=(0.48, 0.79))
 _FEW = Tile(4, 64, 16, (4, 1), 64, 8, F4)
 _DOUBLE = Tile(64, 64, 8, (4, 4), 256, 2, F8)
 _DOUBLE_FEW = Tile(4, 64, 16, (4, 1), 64, 8, F8)
-_TF32_LARGE = Tile(128, 128, 16, (8, 8), 256, 1, F4, tf32=1)
-_TF32_MIDDLE = Tile(64, 128, 16, (4, 16), 128, 3, F4, tf32=1)
+_TF32_LARGE = Tile(128, 128, 16, (8, 16), 128, 2, F4, tf32=1, slab=(0.60, 1.1))
+_TF32_WIDE = Tile(64, 128, 16, (4, 16), 128, 3, F4, tf32=1, slab=(0.44, 0.65))
+_TF32_SHARED = Tile(128, 128, 8, (8, 8), 256, 2, F4, tf32=1, slab=(0.36, 0.6))
 
 # What `convolve` is made with, by precision and by how pixels are gathered (gpu.cu: TAPS, FLAT, POINT)
 _TILES: dict[str, dict[int, tuple[Tile, ...]]] = {
-    "float32": {TAPS: (_LARGE, _MIDDLE, _LOW), FLAT: (_MIDDLE, _LOW), POINT: (_MIDDLE,)},
+    "float32": {TAPS: (_TALL, _WIDE, _SQUARE, _LOW), FLAT: (_ROOMY, _LOW), POINT: (_TALL, _ROOMY)},
     "float64": {TAPS: (_DOUBLE,), FLAT: (_DOUBLE,), POINT: (_DOUBLE,)},
-    "tf32": {TAPS: (_TF32_LARGE, _TF32_MIDDLE), FLAT: (_TF32_MIDDLE,)},
+    "tf32": {TAPS: (_TF32_LARGE, _TF32_WIDE), FLAT: (_TF32_WIDE,)},
 }
+# What `correlate` is made with. Rows up to 4 that correlate_thin does not take get a tile of their own.
+_CORRELATE: dict[str, tuple[Tile, ...]] = {
+    "float32": (_LARGE, _SQUARE), "float64": (_DOUBLE,), "tf32": (_TF32_SHARED, _TF32_WIDE),
+}  # fmt: skip
+_CORRELATE_FEW = {"float32": (_FEW,), "float64": (_DOUBLE_FEW,), "tf32": (_FEW,)}
 _convolve = {
     (tile, gather): tile.kernel("convolve", gather)
     for by_gather in _TILES.values()
@@ -78,7 +94,9 @@ _convolve = {
     for tile in tiles
 }
 _correlate = {
-    tile: tile.kernel("correlate") for tile in (_LARGE, _SQUARE, _FEW, _DOUBLE, _DOUBLE_FEW, _TF32_LARGE, _TF32_MIDDLE)
+    tile: tile.kernel("correlate")
+    for table in (_CORRELATE, _CORRELATE_FEW)
+    for tile in dict.fromkeys(tile for tiles in table.values() for tile in tiles)
 }
 _thin = {rows: Kernel(__file__, "convolve_thin", ROWS=rows) for rows in (4, 8)}
 # by the kernel's size: larger kernels' sums do not fit into registers
@@ -91,14 +109,30 @@ def _up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _least_waste(tiles: tuple[Tile, ...], rows: int) -> Tile:
-    """The tile that pads ``rows`` the least; of equals the first."""
-    return min(tiles, key=lambda tile: _up(rows, tile.rows))
+@functools.lru_cache(maxsize=4096)
+def cheapest(
+    candidates: tuple[Tile, ...], kernel: int, rows: int, columns: int, times: int, terms: int, size: int
+) -> tuple[Tile, int]:
+    """Return the tile and the splits that take the least time by a simple model of a large GPU.
 
+    There are ``times`` products of rows x columns results that are sums of ``terms``, ``size`` bytes in all;
+    ``kernel`` is 0 for `convolve` and 1 for `correlate`. Blocks are spread over the processors, so the time is that of
+    the one with most of them. To that comes the addition of the parts, if there are splits.
+    """
 
-def _splits(tiles: int, slabs: int) -> int:
-    """How many blocks share the sum of a tile."""
-    return max(1, min(BUSY // tiles, slabs // SHORTEST))
+    def cost(tile: Tile, splits: int) -> float:
+        tiles = -(-rows // tile.rows) * -(-columns // tile.columns) * times
+        each = -(-tiles * splits // PROCESSORS)
+        slabs = ceil(ceil(terms / tile.depth) / splits)
+        parts = REDUCE + (splits + 1) * size / BYTES if splits > 1 else 0
+        return max(each, ALONE) * slabs * tile.slab[kernel] + parts
+
+    def most(tile: Tile) -> int:
+        tiles = -(-rows // tile.rows) * -(-columns // tile.columns) * times
+        return max(1, min(terms // tile.depth // SHORTEST, 4 * PROCESSORS * tile.blocks // tiles))
+
+    choices = [(tile, splits) for tile in candidates for splits in range(1, most(tile) + 1)]
+    return min(choices, key=lambda choice: cost(*choice))
 
 
 @dataclass(frozen=True)
@@ -141,6 +175,7 @@ class Plan:
 
     tile: Tile | None  # None: convolve_thin
     gather: int
+    splits: int
     thin_rows: int
     channels: int
     rows: int
@@ -151,12 +186,12 @@ class Plan:
         return self.tile is not None and self.tile.tf32 == 1
 
 
-def plan(geometry: Geometry, source: Any, rows: int, groups: int, precision: str) -> Plan:
-    """Choose for a source N,C,H,W and ``rows`` output channels of each group."""
-    channels = source.shape[1] // groups
+def plan(geometry: Geometry, source: Any, y: Any, groups: int, precision: str) -> Plan:
+    """Choose for a source and a result N,C,H,W."""
+    channels, rows = source.shape[1] // groups, y.shape[1] // groups
     if rows <= THIN_ROWS:
         thin = 4 if rows <= 4 else 8
-        return Plan(None, TAPS, thin, channels, _up(rows, thin))
+        return Plan(None, TAPS, 1, thin, channels, _up(rows, thin))
     tiles = _TILES["tf32" if precision == "tf32" else str(source.dtype)]
     gather = TAPS
     filled_up = _up(channels, tiles[TAPS][0].depth)
@@ -164,8 +199,14 @@ def plan(geometry: Geometry, source: Any, rows: int, groups: int, precision: str
         gather = FLAT
     elif POINT in tiles and geometry.point and source.shape[2] * source.shape[3] % 4 == 0 and aligned(source):
         gather = POINT
-    tile = _least_waste(tiles[gather], rows)
-    return Plan(tile, gather, 0, channels if gather == FLAT else _up(channels, tile.depth), _up(rows, tile.rows))
+    if gather != FLAT:
+        channels = filled_up
+    down, across = geometry.grid(y.shape[2:])
+    tile, splits = cheapest(
+        tiles[gather], 0, rows, source.shape[0] * down * across, geometry.phases * groups,
+        geometry.area * channels // geometry.phases, y.nbytes,
+    )  # fmt: skip
+    return Plan(tile, gather, splits, 0, channels, _up(rows, tile.rows))
 
 
 def packed_like(chosen: Plan, geometry: Geometry, like: Any, groups: int) -> Any:
@@ -184,10 +225,9 @@ def pack(
     )  # fmt: skip
 
 
-def convolve(
-    geometry: Geometry, chosen: Plan, source: Any, packed: Any, rows: int, bias: Any, y: Any, groups: int
-) -> None:
+def convolve(geometry: Geometry, chosen: Plan, source: Any, packed: Any, bias: Any, y: Any, groups: int) -> None:
     """Fill y from packed weights, sized as ``chosen`` says. A bias of length 0 is none."""
+    rows = y.shape[1] // groups
     images, channels, height, width = source.shape
     q_hw = geometry.grid(y.shape[2:])
     pixels = images * q_hw[0] * q_hw[1]
@@ -202,7 +242,7 @@ def convolve(
         _thin[chosen.thin_rows]((blocks,), (256,), source, packed, bias, y, *sizes)
         return
     tiles = -(-pixels // tile.columns) * (chosen.rows // tile.rows) * geometry.phases * groups
-    splits = _splits(tiles, geometry.area * chosen.channels // geometry.phases // tile.depth)
+    splits = chosen.splits
     parts = empty((splits, *y.shape), y) if splits > 1 else None
     plane = y.shape[2] * y.shape[3]
     whole_runs = not geometry.transposed and plane % 4 == 0 and aligned(y)
@@ -221,7 +261,7 @@ def correlate(geometry: Geometry, x: Any, gy: Any, gw: Any, groups: int, precisi
     if rows <= THIN_ROWS and kernel in _correlate_thin:
         runs = -(-(channels // groups) // (2 if x.dtype == F4 else 1)) * -(-rows // 4) * groups
         pixels = images * gy.shape[2] * gy.shape[3]
-        splits = max(1, min(2 * BUSY // runs, pixels // (256 * SHORTEST)))
+        splits = max(1, min(4 * PROCESSORS // runs, pixels // (256 * SHORTEST)))
         parts = empty((splits, *gw.shape), gw) if splits > 1 else None
         _correlate_thin[kernel](
             (runs * splits,), (256,), x, gy, gw, parts, images, groups, channels // groups, height, width, rows,
@@ -229,16 +269,12 @@ def correlate(geometry: Geometry, x: Any, gy: Any, gw: Any, groups: int, precisi
         )  # fmt: skip
         _add_up(parts, gw, splits)
         return
-    if x.dtype == F8:
-        tile = _DOUBLE_FEW if rows <= 4 else _DOUBLE
-    elif rows <= 4:
-        tile = _FEW
-    elif precision == "tf32":
-        tile = _least_waste((_TF32_LARGE, _TF32_MIDDLE), rows)
-    else:
-        tile = _LARGE if rows > 64 and columns > 64 else _SQUARE
+    kind = "tf32" if precision == "tf32" else str(x.dtype)
+    tile, splits = cheapest(
+        (_CORRELATE_FEW if rows <= 4 else _CORRELATE)[kind], 1, rows, columns, groups,
+        images * gy.shape[2] * gy.shape[3], gw.nbytes,
+    )  # fmt: skip
     tiles = -(-rows // tile.rows) * -(-columns // tile.columns) * groups
-    splits = _splits(tiles, images * gy.shape[2] * gy.shape[3] // tile.depth)
     parts = empty((splits, *gw.shape), gw) if splits > 1 else None
     _correlate[tile](
         (tiles * splits,), (tile.threads,), x, gy, gw, parts, images, groups, channels // groups, height, width, rows,

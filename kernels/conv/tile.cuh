@@ -36,6 +36,8 @@
 #endif
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 #define RESIDENT 1  // Turing addresses with more registers: at a limit for BLOCKS they would spill
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#define RESIDENT (BLOCKS > 2 ? BLOCKS - 1 : BLOCKS)  // so does Ampere, but less
 #else
 #define RESIDENT BLOCKS
 #endif

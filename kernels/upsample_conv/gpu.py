@@ -24,13 +24,13 @@ def _convolved(
 ) -> None:  # fmt: skip
     kernel = w.shape[2:]
     geometry = _geometry(transposed, kernel, scale, padding)
-    chosen = plan(geometry, x, rows, 1, precision)
+    chosen = plan(geometry, x, y, 1, precision)
     packed = packed_like(chosen, geometry, w, 1)
     _fold(
         grid_for(chosen.channels * chosen.rows), (THREADS,), w, packed, x.shape[1], chosen.channels, rows, chosen.rows,
         *kernel, *scale, row_stride, channel_stride, chosen.tf32,
     )  # fmt: skip
-    convolve(geometry, chosen, x, packed, rows, bias, y, 1)
+    convolve(geometry, chosen, x, packed, bias, y, 1)
 
 
 def upsample_conv2d(x: Any, w: Any, bias: Any, y: Any, scale: Pair, padding: Pair, precision: str = "float32") -> None:

@@ -64,9 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     settings.add_argument(
         "--config", type=Path, metavar="FILE", help="take settings from a JSON file, such as a run's config.json"
     )
-    settings.add_argument(
-        "--recipe", metavar="NAME", help="start from these settings: points, r1, faces64 or reference"
-    )
+    settings.add_argument("--recipe", metavar="NAME", help="start from these settings: points, faces64 or reference")
     settings.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting")
     settings.add_argument("--settings", action=_ListSettings, help="list all settings with their defaults, and exit")
 

@@ -62,7 +62,7 @@ class TrainConfig:
     width: int = _setting(32, "channels at the largest size, doubled at half of it; mlp: units a layer", at_least=1)
     d_norm: str = _setting(
         "auto",
-        "normalisation in D; auto: in a gan layer with a penalty, else batch; in others none",
+        "normalisation in D; auto: in a gan none with r1, layer for wgan-gp, else batch; in others none",
         choices=("auto", *NORMS),
     )
 
@@ -71,18 +71,23 @@ class TrainConfig:
         None, "bce: D's target for real images is 1 minus this (None: 0.1 for bce without r1)", at_least=0, below=0.5
     )
     gradient_penalty: float = _setting(10.0, "wgan-gp: lambda, the weight of its penalty", at_least=0)
-    r1: float = _setting(0.0, "gamma of the R1 penalty on D's gradient at real images; 0 is none", at_least=0)
+    r1: float | None = _setting(
+        None,
+        "gamma of the R1 penalty on D's gradient at real images; 0 is none (None: 0.3, but 0 for wgan-gp and for "
+        "d_norm=batch)",
+        at_least=0,
+    )
     d_steps: int = _setting(1, "updates of D for each update of G", at_least=1)
 
     batch: int = _setting(32, "images in a batch", at_least=2)
     steps: int = _setting(2500, "training steps, each one update of G", at_least=1, on_resume=True)
-    lr_g: float = _setting(4e-4, "Adam's learning rate for G", above=0)
-    lr_d: float = _setting(4e-4, "Adam's learning rate for D", above=0)
+    lr_g: float = _setting(1e-3, "Adam's learning rate for G", above=0)
+    lr_d: float = _setting(1e-3, "Adam's learning rate for D", above=0)
     lr_end: float = _setting(
-        1.0, "the learning rates fall along half a cosine to this part of themselves; 1: they stay", at_least=0
+        0.1, "the learning rates fall along half a cosine to this part of themselves; 1: they stay", at_least=0
     )
     lr_steps: int | None = _setting(None, "steps in which they fall (None: those of the run as started)", at_least=1)
-    betas: tuple[float, float] = _setting((0.5, 0.999), "Adam's decay rates", at_least=0, below=1)
+    betas: tuple[float, float] = _setting((0.0, 0.99), "Adam's decay rates", at_least=0, below=1)
     ema_decay: float = _setting(0.998, "decay per step of the average of G that draws samples", at_least=0, below=1)
 
     seed: int = _setting(0, "of everything random", at_least=0)
@@ -128,15 +133,16 @@ class TrainConfig:
     @property
     def has_penalty(self) -> bool:
         """Whether D's gradient at each image is part of the loss."""
-        return self.loss == "wgan-gp" or self.r1 > 0
+        return self.loss == "wgan-gp" or bool(self.r1)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(C,S,S), or (2,) of points. Raises ConfigError if it was not `completed` with that of the data."""
         if self.model == "mlp":
             return (2,)
-        if self.size is None or self.channels is None or self.model == "auto" or self.d_norm == "auto":
-            raise ConfigError("model, size, channels and d_norm must be decided in the config of a run")
+        undecided = None in (self.size, self.channels, self.r1) or "auto" in (self.model, self.d_norm)
+        if undecided or self.size is None or self.channels is None:
+            raise ConfigError("model, size, channels, d_norm and r1 must be decided in the config of a run")
         return self.channels, self.size, self.size
 
     def completed(self, shape: tuple[int, ...]) -> TrainConfig:
@@ -153,16 +159,19 @@ class TrainConfig:
         model = model_for(shape) if self.model == "auto" else self.model
         if model == "gan28" and self.width != type(self).width:
             raise ConfigError(f"width={self.width} is not for model=gan28, whose widths are fixed")
-        d_norm = self.d_norm
+        r1, d_norm = self.r1, self.d_norm
+        if r1 is None:
+            r1 = 0.0 if self.loss == "wgan-gp" or d_norm == "batch" else 0.3
         if d_norm == "auto":
-            d_norm = "none" if model != "gan" else "layer" if self.has_penalty else "batch"
+            d_norm = "none" if model != "gan" or r1 > 0 else "layer" if self.loss == "wgan-gp" else "batch"
         smoothing = self.label_smoothing
         if smoothing is None:
-            smoothing = 0.1 if self.loss == "bce" and self.r1 == 0 else 0.0
+            smoothing = 0.1 if self.loss == "bce" and r1 == 0 else 0.0
         lr_steps = self.steps if self.lr_steps is None and self.lr_end != 1 else self.lr_steps
         return dataclasses.replace(
-            self, size=size, channels=channels, model=model, d_norm=d_norm, lr_steps=lr_steps, label_smoothing=smoothing
-        )
+            self, size=size, channels=channels, model=model, d_norm=d_norm, r1=r1, lr_steps=lr_steps,
+            label_smoothing=smoothing,
+        )  # fmt: skip
 
     def to_json(self) -> str:
         """The settings as JSON text, one to a line, that `from_json` reads."""

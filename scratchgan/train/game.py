@@ -138,7 +138,8 @@ class Game:
         return batch
 
     def _update_discriminator(self, fake: Tensor) -> dict[str, Array]:
-        real = Tensor(from_host(self._real_images, self.config.device), requires_grad=self.config.r1 > 0)
+        gamma = self.config.r1 or 0.0
+        real = Tensor(from_host(self._real_images, self.config.device), requires_grad=gamma > 0)
         real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
         loss = self.loss.discriminator(real_logits, fake_logits)
         metrics = {"loss_d": loss.data, "d_real": self._answer(real_logits), "d_fake": self._answer(fake_logits)}
@@ -146,10 +147,10 @@ class Game:
             penalty = gradient_penalty(self.discriminator, real.data, fake.data, self.random["penalty"])
             metrics["penalty"] = penalty.data
             loss = loss + penalty * self.config.gradient_penalty
-        if self.config.r1 > 0:
+        if gamma > 0:
             penalty = r1_penalty(real_logits, real)
             metrics["r1"] = penalty.data
-            loss = loss + penalty * self.config.r1
+            loss = loss + penalty * gamma
         gradients = grad(loss, self.discriminator.parameters(), retain_graph=False)
         metrics["grad_d"] = _norm(gradients)
         _check_on_cpu(metrics)

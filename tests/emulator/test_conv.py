@@ -37,6 +37,11 @@ def only(monkeypatch: pytest.MonkeyPatch, tile: Tile, gather: int) -> None:
     monkeypatch.setitem(tiles._TILES, name, {TAPS: (tile,), gather: (tile,)})
 
 
+def forced(monkeypatch: pytest.MonkeyPatch, tile: Tile, split: bool) -> None:
+    """Every layer takes this tile, with its sum shared by three blocks or not at all."""
+    monkeypatch.setattr(tiles, "cheapest", lambda *args: (tile, 3 if split else 1))
+
+
 @pytest.mark.parametrize("split", [False, True], ids=["whole", "split"])
 @pytest.mark.parametrize(
     ("tile", "gather"),
@@ -46,8 +51,7 @@ def only(monkeypatch: pytest.MonkeyPatch, tile: Tile, gather: int) -> None:
 def test_every_tile(tile: Tile, gather: int, split: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than one tile of pixels, rows and channels that fill none, and the sum of a tile shared by blocks."""
     only(monkeypatch, tile, gather)
-    monkeypatch.setattr(tiles, "SHORTEST", 1)
-    monkeypatch.setattr(tiles, "BUSY", 12 if split else 0)
+    forced(monkeypatch, tile, split)
     channels = 6 if gather == FLAT else 2 * tile.depth + 1
     kernel, stride, padding = ((1, 1), (1, 1), (0, 0)) if gather == POINT else ((3, 2), (2, 1), (1, 1))
     x = integers(2, channels, 12, 8, dtype=tile.dtype)
@@ -66,27 +70,14 @@ def test_every_tile(tile: Tile, gather: int, split: bool, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("split", [False, True], ids=["whole", "split"])
-@pytest.mark.parametrize(
-    ("rows", "channels", "dtype", "precision"),
-    [
-        (65, 17, np.float32, None),
-        (40, 5, np.float32, None),
-        (3, 9, np.float32, None),
-        (9, 8, np.float64, None),
-        (3, 9, np.float64, None),
-        (70, 3, np.float32, "tf32"),
-        (20, 3, np.float32, "tf32"),
-    ],
-)
-def test_every_tile_of_the_weight_gradient(
-    rows: int, channels: int, dtype: object, precision: str | None, split: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tiles, "SHORTEST", 1)
-    monkeypatch.setattr(tiles, "BUSY", 24 if split else 0)
-    x, gy = integers(3, channels, 5, 7, dtype=dtype), integers(3, rows, 3, 6, dtype=dtype)
+@pytest.mark.parametrize("tile", tiles._correlate, ids=lambda v: f"{v.rows}x{v.columns}-{v.dtype}{'-tf32' * v.tf32}")
+def test_every_tile_of_the_weight_gradient(tile: Tile, split: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced(monkeypatch, tile, split)
+    rows, channels = (3, 9) if tile.rows < 8 else (min(tile.rows, 32) + 9, 17)
+    x, gy = integers(3, channels, 5, 7, dtype=tile.dtype), integers(3, rows, 3, 6, dtype=tile.dtype)
     want = reference.conv2d_weight_grad(x, gy, (3, 2), (2, 1), (1, 0), (1, 1), 1)
     with emulated(orders=2) as emulator:
-        got = kernels.conv2d_weight_grad(x, gy, (3, 2), stride=(2, 1), padding=(1, 0), precision=precision)
+        got = kernels.conv2d_weight_grad(x, gy, (3, 2), stride=(2, 1), padding=(1, 0), precision=precision_of(tile))
     np.testing.assert_array_equal(got, want)
     assert ("conv.reduce" in emulator.launches) == split
 
@@ -101,7 +92,7 @@ def test_weight_gradient_of_few_output_channels(
 ) -> None:
     """More pixels than a block's threads, rows that are longer and shorter than a thread's step."""
     monkeypatch.setattr(tiles, "SHORTEST", 1)
-    monkeypatch.setattr(tiles, "BUSY", 24 if split else 0)
+    monkeypatch.setattr(tiles, "PROCESSORS", 24 if split else 0)
     x = integers(3, channels * groups, 3 + size, 290, dtype=dtype)
     options = {"stride": (1, 2), "padding": (1, 0), "dilation": (2, 1)}
     kernel = (size, size)
@@ -227,8 +218,7 @@ def test_planted_fault(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     only(monkeypatch, tile, TAPS)
     monkeypatch.setitem(tiles._convolve, (tile, TAPS), planted)
-    monkeypatch.setattr(tiles, "SHORTEST", 1)
-    monkeypatch.setattr(tiles, "BUSY", 12 if "share" in fault else 0)
+    forced(monkeypatch, tile, "share" in fault)
     x, w = integers(3, 9, 7, 7), integers(33, 9, 3, 3)
     want = reference.conv2d(x, w, (1, 1), (1, 1), (1, 1), 1)
     with emulated():
@@ -241,3 +231,17 @@ def test_planted_fault(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with contextlib.suppress(Fault):
             got = kernels.conv2d(x, w, padding=1)
         assert got is None or not np.array_equal(got, want)
+
+
+def test_the_cheapest_tile() -> None:
+    """What the model is for: no padding, no processor with more blocks than the others, no needless parts."""
+    square, wide = tiles._SQUARE, tiles._WIDE
+    # 64 rows: a tile of 128 would be half empty
+    assert tiles.cheapest(tiles._TILES["float32"][TAPS], 0, 64, 64 * 1024, 1, 576, 1)[0].rows == 64
+    # As many tiles as processors need no splits; one tile for all of them needs many
+    assert tiles.cheapest((wide,), 0, 64, 128 * 4 * tiles.PROCESSORS, 1, 576, 1) == (wide, 1)
+    assert tiles.cheapest((wide,), 0, 64, 128, 1, 64 * 1024, 1)[1] >= tiles.PROCESSORS
+    # ... unless the parts are so large that adding them up takes longer
+    assert tiles.cheapest((wide,), 0, 64, 128, 1, 64 * 1024, 10**10) == (wide, 1)
+    # 200 wide tiles keep some processors twice as long as others; 392 squares are spread better
+    assert tiles.cheapest((wide, square), 0, 128, 64 * 49, 4, 512, 10**8) == (square, 1)
