@@ -47,7 +47,8 @@ def test_quiet_prints_nothing_and_config_repeats_a_run(finished, data, tmp_path,
 
 def test_resume_goes_on_and_is_told_when_there_is_nothing_to_do(finished, data, tmp_path, scratchgan):
     out = tmp_path / "run"
-    assert scratchgan("train", "--data", data, "--out", out, *TINY, "--steps", 4, "--quiet").code == 0
+    short = (*TINY, "--steps", 4, "--set", "lr_steps=6")  # the rates of the run of 6 steps
+    assert scratchgan("train", "--data", data, "--out", out, *short, "--quiet").code == 0
     result = scratchgan("train", "--resume", out)
     assert (result.code, result.out) == (0, f"{out} is at step 4 already: give more --steps to go on with it\n")
     result = scratchgan("train", "--resume", out, "--steps", 6)

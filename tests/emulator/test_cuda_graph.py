@@ -163,7 +163,7 @@ def test_a_gpu_is_needed() -> None:
 
 
 def test_a_run_that_is_resumed_has_the_same_bits(tmp_path: Path, cupy: Any) -> None:
-    steps = {"device": "cuda", "cuda_graph": "true", "checkpoint_every": "3", "sample_every": "6"}
+    steps = {"device": "cuda", "cuda_graph": "true", "checkpoint_every": "3", "sample_every": "6", "lr_steps": "6"}
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     with Trainer(CONFIG.with_overrides(steps | {"steps": "6"}), whole, blobs()) as trainer:
         trainer.run()

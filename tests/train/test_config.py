@@ -94,10 +94,17 @@ def test_settings_that_contradict_each_other():
 
 def test_what_is_left_open_is_decided_by_the_data_and_the_loss():
     done = TrainConfig().completed((3, 32, 32))
-    assert (done.size, done.channels, done.d_norm) == (32, 3, "batch")
-    assert TrainConfig(loss="wgan-gp").completed((3, 32, 32)).d_norm == "layer"
-    assert TrainConfig(r1=1.0).completed((3, 32, 32)).d_norm == "layer"
-    assert TrainConfig(d_norm="none").completed((3, 32, 32)).d_norm == "none"
+    assert (done.size, done.channels, done.d_norm, done.r1) == (32, 3, "none", 0.3)
+    for settings, d_norm, r1 in [
+        ({"loss": "wgan-gp"}, "layer", 0.0),
+        ({"loss": "wgan-gp", "r1": 1.0}, "none", 1.0),
+        ({"loss": "hinge"}, "none", 0.3),
+        ({"r1": 0.0}, "batch", 0.0),
+        ({"d_norm": "batch"}, "batch", 0.0),
+        ({"d_norm": "none"}, "none", 0.3),
+    ]:
+        decided = TrainConfig(**settings).completed((3, 32, 32))
+        assert (decided.d_norm, decided.r1) == (d_norm, r1), settings
     assert done.completed((3, 32, 32)) == done
 
 

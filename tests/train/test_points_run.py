@@ -76,7 +76,7 @@ def test_lr_steps_are_those_of_the_run_as_started():
     started = TrainConfig(steps=500, lr_end=0.1).completed((3, 32, 32))
     assert started.lr_steps == 500
     assert dataclasses.replace(started, steps=900).completed((3, 32, 32)).lr_steps == 500
-    assert TrainConfig().completed((3, 32, 32)).lr_steps is None
+    assert TrainConfig(lr_end=1.0).completed((3, 32, 32)).lr_steps is None
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -91,13 +91,15 @@ def test_which_recipe_a_run_starts_from():
     assert recipe(None, "fashion-mnist") == TrainConfig(data="fashion-mnist")
     assert recipe(None, "grid25") == recipe("points", "grid25")
     assert recipe("faces64").data == "toyfaces"
-    with pytest.raises(ConfigError, match="'faces'; there are: points, r1, faces64, reference"):
+    with pytest.raises(ConfigError, match="'faces'; there are: points, faces64, reference"):
         recipe("faces")
 
 
 def test_label_smoothing_is_for_bce_without_r1():
     shape = (3, 32, 32)
-    assert TrainConfig().completed(shape).label_smoothing == 0.1
+    assert TrainConfig().completed(shape).label_smoothing == 0.0
+    assert TrainConfig(r1=0.0).completed(shape).label_smoothing == 0.1
+    assert TrainConfig(d_norm="batch").completed(shape).label_smoothing == 0.1
     assert TrainConfig(label_smoothing=0.0).completed(shape).label_smoothing == 0.0
     assert TrainConfig(r1=1.0).completed(shape).label_smoothing == 0.0
     assert TrainConfig(loss="hinge").completed(shape).label_smoothing == 0.0
