@@ -21,10 +21,11 @@ import numpy as np
 
 from scratchgan.data import Dataset, Loader, open_dataset
 from scratchgan.metrics import Classifier, frechet_distance, open_evaluator
-from scratchgan.models.gan import Discriminator, Generator
+from scratchgan.models import make_discriminator, make_generator
 from scratchgan.nn import Module
 from scratchgan.train import load_run
 from scratchgan.train.config import TrainConfig
+from scratchgan.train.game import learning_rate_part
 
 COUNT = 2000
 
@@ -44,13 +45,19 @@ def sample_run(run: Path) -> np.ndarray:
 
 
 def as_pytorch(torch: Any, module: Module) -> Any:
-    """Return a PyTorch Sequential of the same layers, with the same values."""
+    """Return a PyTorch Sequential of the same layers, with the same values.
+
+    Where ours leaves an Identity for what it fuses, PyTorch's has the layer itself: an activation after batch
+    normalisation, an upsampling before a convolution.
+    """
     nn = torch.nn
+    children = [child for _, child in module.named_children()]
     layers = []
-    for layer in [child for _, child in module.named_children()]:
+    for before, layer, after in zip([None, *children], children, [*children[1:], None], strict=False):
         kind = type(layer).__name__
-        if kind == "Identity":  # what Upsample leaves behind where it is fused into the next convolution
-            layers.append(nn.Upsample(scale_factor=2))
+        if kind == "Identity":
+            fused = type(after).__name__ != "UpsampleConv2d"
+            layers.append(nn.LeakyReLU(before.negative_slope) if fused else nn.Upsample(scale_factor=2))
         elif kind == "Linear":
             layers.append(nn.Linear(layer.weight.shape[1], layer.weight.shape[0]))
         elif kind in ("Conv2d", "UpsampleConv2d"):
@@ -63,33 +70,50 @@ def as_pytorch(torch: Any, module: Module) -> Any:
             layers.append(nn.LeakyReLU(0.2))
         elif kind == "Unflatten":
             layers.append(nn.Unflatten(1, layer.unflattened_size))
-        else:
+        elif kind in ("Flatten", "Tanh"):
             layers.append(getattr(nn, kind)())
+        else:
+            raise SystemExit(f"--pytorch: a network with {kind} has no twin here: use d_norm=none or batch")
     twin = nn.Sequential(*layers)
     twin.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in module.state_dict().items()})
     return twin
 
 
+def discriminator_loss(torch: Any, config: TrainConfig, d: Any, real: Any, fake: Any) -> Any:
+    """Return D's loss in PyTorch as `scratchgan.train` computes it: cross-entropy, smoothed, with R1's penalty."""
+    bce, gamma = torch.nn.functional.binary_cross_entropy_with_logits, config.r1 or 0.0
+    real.requires_grad_(gamma > 0)
+    real_logits, fake_logits = d(real), d(fake)
+    target = torch.full_like(real_logits, 1 - (config.label_smoothing or 0))
+    loss = bce(real_logits, target) + bce(fake_logits, torch.zeros_like(fake_logits))
+    if gamma > 0:
+        (slope,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
+        loss = loss + slope.square().flatten(1).sum(1).mean() * (gamma / 2)
+    return loss
+
+
 def sample_pytorch(torch: Any, config: TrainConfig, dataset: Dataset) -> np.ndarray:
     """Train the run's networks in PyTorch, as its config says, and return generated images."""
-    assert config.size is not None
-    assert config.channels is not None
+    if config.loss != "bce" or config.d_steps != 1:
+        raise SystemExit("--pytorch: only runs with loss=bce and d_steps=1 have a twin here")
     init_g, init_d, *_ = [np.random.default_rng(seed) for seed in np.random.SeedSequence(config.seed).spawn(5)]
-    g = as_pytorch(torch, Generator(config.size, config.channels, config.latent, config.width, generator=init_g))
-    d = as_pytorch(torch, Discriminator(config.size, config.channels, config.width, config.d_norm, generator=init_d))
+    ours_g = make_generator(config.model, config.shape, config.latent, config.width, generator=init_g)
+    ours_d = make_discriminator(config.model, config.shape, config.width, config.d_norm, generator=init_d)
+    g, d = as_pytorch(torch, ours_g), as_pytorch(torch, ours_d)
     average = {name: value.clone() for name, value in g.state_dict().items()}
     g_adam = torch.optim.Adam(g.parameters(), config.lr_g, config.betas)
     d_adam = torch.optim.Adam(d.parameters(), config.lr_d, config.betas)
     loader, bce = Loader(dataset, config.batch, seed=config.seed), torch.nn.functional.binary_cross_entropy_with_logits
-    one, zero = torch.ones(config.batch, 1), torch.zeros(config.batch, 1)
-    real_target = one * (1 - (config.label_smoothing or 0))
+    one = torch.ones(config.batch, 1)
     torch.manual_seed(config.seed)
     start = time.perf_counter()
     for step in range(config.steps):
+        part = learning_rate_part(config, step)
+        g_adam.param_groups[0]["lr"], d_adam.param_groups[0]["lr"] = config.lr_g * part, config.lr_d * part
         real = torch.from_numpy(next(loader)[1])
         fake = g(torch.randn(config.batch, config.latent))
         d_adam.zero_grad()
-        (bce(d(real), real_target) + bce(d(fake.detach()), zero)).backward()
+        discriminator_loss(torch, config, d, real, fake.detach()).backward()
         d_adam.step()
         g_adam.zero_grad()
         bce(d(fake), one).backward()

@@ -120,13 +120,11 @@ class Game:
         return [slot for net in (self.generator, self.discriminator, self.ema.module) for slot in net.slots()]
 
     def _set_learning_rates(self) -> None:
-        """Set the learning rates of this step: from lr to lr_end * lr along half a cosine, and from then on that."""
-        config = self.config
-        if config.lr_end == 1 or config.lr_steps is None:
+        """Set the learning rates of this step, if they are not to stay as they are."""
+        if self.config.lr_end == 1:
             return
-        done = min(self.ema.updates / config.lr_steps, 1.0)
-        part = config.lr_end + (1 - config.lr_end) * 0.5 * (1 + math.cos(math.pi * done))
-        self.optimizer_g.lr, self.optimizer_d.lr = config.lr_g * part, config.lr_d * part
+        part = learning_rate_part(self.config, self.ema.updates)
+        self.optimizer_g.lr, self.optimizer_d.lr = self.config.lr_g * part, self.config.lr_d * part
 
     def _latents(self) -> Tensor:
         random, shape = self.random["latents"], (self.config.batch, self.config.latent)
@@ -197,6 +195,18 @@ class Game:
 
     def _stateful(self) -> dict[str, Adam | ExponentialMovingAverage]:
         return {"ema": self.ema, "optimizer_g": self.optimizer_g, "optimizer_d": self.optimizer_d}
+
+
+def learning_rate_part(config: TrainConfig, step: int) -> float:
+    """Return the part of their learning rates that the networks have at a step, counted from 0.
+
+    It falls from 1 to ``lr_end`` along half a cosine in ``lr_steps``, and stays there (I. Loshchilov and F. Hutter,
+    "SGDR", 2017, equation 5, without restarts).
+    """
+    if config.lr_end == 1 or config.lr_steps is None:
+        return 1.0
+    done = min(step / config.lr_steps, 1.0)
+    return config.lr_end + (1 - config.lr_end) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def draw(generator: Module, latents: np.ndarray, device: str, chunk: int = 64) -> np.ndarray:
