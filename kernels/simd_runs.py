@@ -82,6 +82,26 @@ def write_run(typing, target, target_at, source, source_at, addend, count):
 
 
 @intrinsic
+def stream_run(typing, target, target_at, source, source_at, count):
+    """target[i] = source[i] for i < ``count``, whole registers of it, past the caches: the target must be aligned."""
+    signature = types.void(target, types.intp, source, types.intp, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_at, source, source_at, count = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        to = vectors.pointer(signature.args[0], target, target_at)
+        origin = vectors.pointer(signature.args[2], source, source_at)
+
+        def body(i: Any) -> None:
+            vectors.store(vectors.load(builder.gep(origin, [i])), builder.gep(to, [i]), streaming=True)
+
+        vectors.loop(count, body)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
 def write_interleaved(typing, target, target_at, even, even_at, odd, odd_at, addend, count):
     """target[2*i] = even[i] + ``addend``, target[2*i + 1] = odd[i] + ``addend``, as far as they are among the first
     ``count`` (>= 1) of target. Writes no more; reads whole registers."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..simd import MAX_DEPTH, PITCH, ROW_STEP, lanes
 from . import blocks, gemm, shallow, thin, weight_gemm
-from .memory import up, workspace
+from .memory import streamed, up, workspace
 from .plan import Pair, Walk, forward_walk, input_grad_walk, mirrored, plain
 
 PANEL_ROWS = 3 * ROW_STEP
@@ -30,6 +30,8 @@ _SHALLOW = 4
 # Numbers that a task may keep for its sums and its part of B: what stays in a processor's second cache, of which
 # 1 MiB is common, next to the panels that stream through it.
 _TASK_BYTES = 640 * 1024
+# The same for a convolution of few channels: its part of B and the product, in the first cache and a little beyond.
+_BAND_BYTES = 64 * 1024
 
 
 def _blocks(walk: Walk, images: int, pixels: int, workers: int) -> tuple[int, int, int, int]:
@@ -312,14 +314,12 @@ def _conv2d_shallow(
     a[:filters, :kernel] = w.reshape(filters, kernel)
     if bias.size:
         a[:filters, kernel] = bias
-    # B in half of the second cache, and enough bands for all workers.
-    band_rows = max(1, _TASK_BYTES // 2 // x.itemsize // depth // out_width)
+    band_rows = max(1, _BAND_BYTES // x.itemsize // (depth + a.shape[0]) // out_width)
     bands = max(-(-out_height // band_rows), min(out_height, -(-2 * workers // images)))
     band_rows = -(-out_height // bands)
     bands = -(-out_height // band_rows)
     stripe = 2 * lanes(x.itemsize)
-    pitch = up(band_rows * out_width, stripe) + stripe
-    scratch_at = depth * pitch
+    pitch = up(band_rows * out_width, stripe) + lanes(x.itemsize)  # an odd number of lines: rows in different places
     band = shallow.Bands(
         channels=channels,
         height=x.shape[2],
@@ -340,8 +340,9 @@ def _conv2d_shallow(
         bands=bands,
         tasks=images * bands,
         pitch=pitch,
-        scratch_at=scratch_at,
-        memory=scratch_at + a.shape[0] * stripe,
+        streamed=streamed(y, out_height * out_width, lanes(x.itemsize)),
+        product_at=depth * pitch,
+        memory=(depth + a.shape[0]) * pitch,
     )
     memory = workspace(workers * band.memory, x.dtype)
     shallow.convolve_shallow(

@@ -6,9 +6,9 @@ copies them to the output when all are there. Here one block of k holds the whol
 
     B[k = (channel, u, v), j = pixel] = x[channel, row * stride + u * dilation - padding, ...]
 
-for all pixels of a band of output rows stay in the second cache, and each register tile of A @ B is final: it goes
-straight to its place in the output, whose planes are the rows of the product. The bias is one more row of B, of
-ones. What does not fill a tile (the last pixels of a band, the last filters) goes through a scratch buffer.
+for the pixels of a band, a few output rows, and its product A @ B lie side by side in the first cache and on a few
+pages. The bias is one more row of B, of ones. Then the rows of the product are written to planes of the output; a large
+output goes past the caches, so that they need not fetch what is overwritten.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import NamedTuple
 from numba import prange
 
 from ..jit import kernel
-from ..simd import PANEL_ROWS, PITCH, ROW_STEP, UNIT
-from ..simd_runs import copy_every_second, copy_run, prefetch, write_run
+from ..simd import UNIT
+from ..simd_runs import copy_every_second, copy_run, stream_run, write_run
 from .gemm import multiply
 
 REGISTER_BYTES = UNIT.register_bytes
@@ -46,67 +46,53 @@ class Bands(NamedTuple):
     band_rows: int
     bands: int  # of one image
     tasks: int
-    pitch: int  # numbers from one row of B to the next
-    scratch_at: int  # in a worker's memory: B comes first
+    pitch: int  # numbers from one row of B, and of the product, to the next: whole stripes
+    streamed: int  # 1 if whole registers of y are written past the caches
+    product_at: int  # in a worker's memory: B comes first
     memory: int
-
-
-@kernel
-def _gather_row(x, to_memory, to, source_row, first_column, band):
-    """Write one output row's pixels of x's row ``source_row``: columns first_column + j * stride, zero outside."""
-    step = band.stride_width
-    begin = min(band.out_width, max(0, -(first_column // step)))  # the first inside the image
-    end = max(begin, min(band.out_width, -((first_column - band.width) // step)))
-    for j in range(begin):
-        to_memory[to + j] = 0
-    count = end - begin
-    if count > 0:
-        source = source_row + first_column + begin * step
-        safe = source + step * (count + REGISTER_BYTES // x.itemsize) + 1 < x.size
-        if step == 1 and safe:
-            copy_run(to_memory, to + begin, x, source, count)
-        elif step == 2 and safe:
-            copy_every_second(to_memory, to + begin, x, source, count)
-        else:
-            for j in range(count):
-                to_memory[to + begin + j] = x[source + j * step]
-    for j in range(end, band.out_width):
-        to_memory[to + j] = 0
 
 
 @kernel
 def _gather(x, memory, image, first_row, rows, band):
     """Write B for the band's rows."""
-    k = 0
-    for channel in range(band.channels):
-        plane = (image * band.channels + channel) * band.height
-        for u in range(band.kernel_height):
-            for v in range(band.kernel_width):
-                first_column = v * band.dilation_width - band.padding_width
+    step = band.stride_width
+    for v in range(band.kernel_width):
+        # Columns first + j * step, for the j from begin to end that are inside the image
+        first = v * band.dilation_width - band.padding_width
+        begin = min(band.out_width, max(0, -(first // step)))
+        end = max(begin, min(band.out_width, -((first - band.width) // step)))
+        count = end - begin
+        first += begin * step
+        read = step * (count + REGISTER_BYTES // x.itemsize) + 1
+        for channel in range(band.channels):
+            plane = (image * band.channels + channel) * band.height
+            for u in range(band.kernel_height):
+                k = (channel * band.kernel_height + u) * band.kernel_width + v
                 to = k * band.pitch
-                for i in range(first_row, first_row + rows):
-                    row = i * band.stride_height + u * band.dilation_height - band.padding_height
-                    if row < 0 or row >= band.height:
+                row = first_row * band.stride_height + u * band.dilation_height - band.padding_height
+                for _ in range(rows):
+                    if row < 0 or row >= band.height or count == 0:
                         for j in range(band.out_width):
                             memory[to + j] = 0
                     else:
-                        _gather_row(x, memory, to, (plane + row) * band.width, first_column, band)
+                        source = (plane + row) * band.width + first
+                        for j in range(begin):
+                            memory[to + j] = 0
+                        if step == 1 and source + read <= x.size:
+                            copy_run(memory, to + begin, x, source, count)
+                        elif step == 2 and source + read <= x.size:
+                            copy_every_second(memory, to + begin, x, source, count)
+                        else:
+                            for j in range(count):
+                                memory[to + begin + j] = x[source + j * step]
+                        for j in range(end, band.out_width):
+                            memory[to + j] = 0
+                    row += band.stride_height
                     to += band.out_width
-                k += 1
-    if k < band.depth:
+    if band.depth > band.channels * band.kernel_height * band.kernel_width:
+        to = (band.depth - 1) * band.pitch
         for j in range(rows * band.out_width):
-            memory[k * band.pitch + j] = 1
-
-
-@kernel
-def _through_scratch(y, y_at, plane, a, first, filters, memory, column, count, band):
-    """The product for some filters and fewer pixels than a stripe, by way of the scratch buffer."""
-    stripe = 2 * REGISTER_BYTES // y.itemsize
-    multiply(
-        memory, band.scratch_at, stripe, a, first * PITCH, filters, memory, column, band.pitch, stripe, band.depth, True
-    )  # fmt: skip
-    for m in range(filters):
-        write_run(y, y_at + (first + m) * plane, memory, band.scratch_at + m * stripe, y.dtype.type(0), count)
+            memory[to + j] = 1
 
 
 @kernel
@@ -116,32 +102,15 @@ def _task(x, a, y, memory, band, task):
     pixels = rows * band.out_width
     plane = band.out_height * band.out_width
     y_at = image * band.filters * plane + first_row * band.out_width
-    stripe = 2 * REGISTER_BYTES // y.itemsize
-    whole_filters = band.filters // ROW_STEP * ROW_STEP
-    whole_pixels = pixels // stripe * stripe
+    lanes = REGISTER_BYTES // y.itemsize
     _gather(x, memory, image, first_row, rows, band)
-    if whole_filters > 0 and whole_pixels > 0:
-        # Tile by tile, and the next one's places in the output fetched meanwhile: planes are too far apart for the
-        # processor to guess.
-        for m in range(0, whole_filters, PANEL_ROWS):
-            rows_of_a = min(PANEL_ROWS, whole_filters - m)
-            to = y_at + m * plane
-            for column in range(0, whole_pixels, stripe):
-                for r in range(rows_of_a):
-                    for line in range(0, stripe, 64 // y.itemsize):
-                        prefetch(y, to + r * plane + column + stripe + line)
-                multiply(
-                    y, to + column, plane, a, m * PITCH, rows_of_a, memory, column, band.pitch, stripe, band.depth, True
-                )  # fmt: skip
-    if whole_pixels < pixels:
-        _through_scratch(
-            y, y_at + whole_pixels, plane, a, 0, band.filters, memory, whole_pixels, pixels - whole_pixels, band
-        )  # fmt: skip
-    if whole_filters < band.filters:
-        for column in range(0, whole_pixels, stripe):
-            _through_scratch(
-                y, y_at + column, plane, a, whole_filters, band.filters - whole_filters, memory, column, stripe, band
-            )  # fmt: skip
+    multiply(memory, band.product_at, band.pitch, a, 0, band.filters, memory, 0, band.pitch, pixels, band.depth, True)
+    for m in range(band.filters):
+        to, source = y_at + m * plane, band.product_at + m * band.pitch
+        if band.streamed and to % lanes == 0 and pixels % lanes == 0:
+            stream_run(y, to, memory, source, pixels)
+        else:
+            write_run(y, to, memory, source, y.dtype.type(0), pixels)
 
 
 @kernel(parallel=True)

@@ -10,14 +10,12 @@ import numpy as np
 from ..simd import MAX_DEPTH, PITCH, ROW_STEP, lanes
 from . import blocks, tile_products, tile_tasks
 from .bilinear import Square
-from .memory import up, workspace
+from .memory import streamed, up, workspace
 from .plan import Pair
 
 # What a task stages is read once per product, so it may lie in the third cache; the products and the block of B that
 # is multiplied belong in the second.
 _STAGE_BYTES = 2048 * 1024
-# What is larger is not in the third cache any more when the next operator reads it.
-_STREAM_BYTES = 8 * 1024 * 1024
 _PRODUCT_BYTES = 1280 * 1024
 # Parts of a weight gradient, of channels and of images, if there are so many groups of images.
 _MOST_SLICES = 4
@@ -51,12 +49,6 @@ def _own_pixels(algorithm: Square) -> np.ndarray:
     """Say of each product whether its sums of pixels differ from those of the product before."""
     source = algorithm.source
     return np.array([p == 0 or source[p] != source[p - 1] for p in range(len(source))])
-
-
-def _streamed(y: np.ndarray, lane: int) -> bool:
-    """Say whether y is too large for the cache, and aligned so that whole registers of it can bypass that."""
-    pitch = y[0].size
-    return y.nbytes >= _STREAM_BYTES and pitch % lane == 0 and y.ctypes.data % (lane * y.itemsize) == 0
 
 
 def _parts(count: int, most: int) -> int:
@@ -160,7 +152,7 @@ def convolve(
         product_pitch=product_rows * pitch,
         memory=up(memory_size, 16),
         tasks=groups * bands,
-        streamed=_streamed(y, lane),
+        streamed=streamed(y, y[0].size, lane),
     )
     panels = products * tiling.channel_blocks * padded_rows * PITCH
     memory = workspace(workers * tiling.memory + panels, x.dtype)

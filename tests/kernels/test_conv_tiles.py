@@ -11,7 +11,7 @@ import pytest
 from layouts import assert_any_layout, assert_same_bits, integers
 
 from scratchgan import kernels
-from scratchgan.kernels.conv import bilinear, reference, tiled
+from scratchgan.kernels.conv import bilinear, memory, reference
 from scratchgan.kernels.conv.paths import PATHS, chosen
 from scratchgan.kernels.simd import ROW_STEP, lanes, runnable_units
 from scratchgan.kernels.simd import UNIT as THIS_UNIT
@@ -232,10 +232,23 @@ def test_large_results_go_past_the_cache(columns: int, padding: int, monkeypatch
     x = rng.standard_normal((LANES, 32, LANES, columns), np.float32)
     w = rng.standard_normal((32, 32, 3, 3), np.float32)
     expected = kernels.conv2d(x, w, padding=padding)
-    monkeypatch.setattr(tiled, "_STREAM_BYTES", 0)
+    monkeypatch.setattr(memory, "_STREAM_BYTES", 0)
     np.testing.assert_array_equal(kernels.conv2d(x, w, padding=padding), expected)
     out = np.empty(expected.size + 1, np.float32)[1:].reshape(expected.shape)  # no register of it is aligned
     np.testing.assert_array_equal(kernels.conv2d(x, w, padding=padding, out=out), expected)
+
+
+@pytest.mark.parametrize("columns", [32, 15])  # rows of 16 and 8 outputs
+def test_large_results_of_few_input_channels_go_past_the_cache(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    x, w = rng.standard_normal((3, 3, 32, columns), np.float32), rng.standard_normal((13, 3, 4, 4), np.float32)
+    options = {"stride": 2, "padding": 1}
+    expected = kernels.conv2d(x, w, **options)
+    np.testing.assert_allclose(expected, reference.conv2d(x, w, (2, 2), (1, 1), (1, 1), 1), rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(memory, "_STREAM_BYTES", 0)
+    np.testing.assert_array_equal(kernels.conv2d(x, w, **options), expected)
+    out = np.empty(expected.size + 1, np.float32)[1:].reshape(expected.shape)  # no register of it is aligned
+    np.testing.assert_array_equal(kernels.conv2d(x, w, out=out, **options), expected)
 
 
 @pytest.mark.parametrize("name", LAYERS)
