@@ -37,7 +37,7 @@ def spoiled(tmp_path: Path, family: str, *edits: tuple[str, str], shared: tuple[
 def channel_sums(module: str) -> Callable[[], None]:
     gy = np.random.default_rng(0).standard_normal((4, 3, 40)).astype(np.float32)
     partial = np.zeros((3, 2, 2))
-    return lambda: Kernel(module, "channel_sums")((3, 2), (64, 4), gy, partial, *gy.shape)
+    return lambda: Kernel(module, "channel_sums")((3, 2), (64, 4), gy, partial, *gy.shape, False)
 
 
 def leaky_relu(module: str) -> Callable[[], None]:
@@ -95,7 +95,7 @@ def test_shared_memory_that_was_not_written_is_nan(tmp_path: Path) -> None:
     module = spoiled(tmp_path, "norm", shared=("if (thread % 32 == 0) scratch", "if (thread % 64 == 0) scratch"))
     gy, partial = np.ones((4, 3, 40), np.float32), np.zeros((3, 2, 2))
     with emulated():
-        Kernel(module, "channel_sums")((3, 2), (64, 4), gy, partial, *gy.shape)
+        Kernel(module, "channel_sums")((3, 2), (64, 4), gy, partial, *gy.shape, False)
     assert np.isnan(partial).all()
 
 
