@@ -99,6 +99,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) convolve_thin(
 //
 // in registers, 27 products of 12 numbers read for 3x3 taps; neighbouring threads read neighbouring pixels, and a
 // pixel that another tap looked at comes from the first cache. Then the threads' sums are added up, in a fixed order.
+#if ROWS <= 4  // the sums of more rows do not fit
 #ifndef KERNEL
 #define KERNEL 3
 #endif
@@ -171,3 +172,4 @@ extern "C" __global__ void __launch_bounds__(256, T_BITS == 32 ? 2 : 1) correlat
     T* out = parts ? parts + (long long)split * groups * rows * channels * AREA : gw;
     out[(((long long)group * rows + m) * channels + c) * AREA + thread % AREA] = total;
 }
+#endif
