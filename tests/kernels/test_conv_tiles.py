@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from layouts import assert_any_layout, assert_same_bits, integers
 
-from scratchgan import kernels
-from scratchgan.kernels.conv import bilinear, memory, reference
+from scratchgan import kernels, ops
+from scratchgan.gradcheck import Op, Verdict, check
+from scratchgan.kernels.conv import bilinear, memory, paths, reference
 from scratchgan.kernels.conv.paths import PATHS, chosen
 from scratchgan.kernels.simd import ROW_STEP, lanes, runnable_units
 from scratchgan.kernels.simd import UNIT as THIS_UNIT
@@ -159,6 +160,32 @@ def test_float64(n: int) -> None:
     check_upsample(case, np.float64)
     check_conv(case, 3, 1, np.float64)
     check_conv(case, 4, 2, np.float64)
+
+
+OPERATORS = {
+    "3x3": (lambda x, w: ops.conv2d(x, w, padding=1), 3),
+    "4x4": (lambda x, w: ops.conv2d(x, w, stride=2, padding=1), 4),
+    "upsampled": (lambda x, w: ops.upsample_conv2d(x, w), 3),
+}
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize(("n", "size"), [(1, 2), (1, 3), (1, 4), (1, 5), (2, 7), (LANES + 1, 2)], ids=str)
+def test_second_order_at_the_edges_of_a_tile(operator: str, n: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operators' own test, to second order, where every convolution that can goes by tiles."""
+    monkeypatch.setattr(paths, "LEAST_CHANNELS", 1)
+    monkeypatch.setattr(paths, "MOST_REMAINING", np.inf)
+    used = []
+    for name, by_path in PATHS.items():
+        tiles = by_path["tiles"]
+        monkeypatch.setitem(by_path, "tiles", lambda *a, name=name, tiles=tiles: used.append(name) or tiles(*a))
+    function, kernel = OPERATORS[operator]
+    rng = np.random.default_rng(size)
+    x, w = rng.uniform(-1, 1, (n, 2, size, size + 1)), rng.uniform(-1, 1, (3, 2, kernel, kernel))
+    report = check(Op.from_function(function, name=operator, linear_in=(0, 1)), x, w, order=2)
+    assert report.verdict is Verdict.PASS, report
+    family = "upsample_conv2d" if operator == "upsampled" else "conv2d"
+    assert {family, f"{family}_input_grad", f"{family}_weight_grad"} <= set(used)
 
 
 LAYERS = {
