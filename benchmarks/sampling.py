@@ -156,3 +156,39 @@ def sample(
             own.stopped = f"time limit, {len(own.samples)} samples: one call takes {usual[name]:.1f} s"
         own.warning = statistics.instability(own.samples)
     return measured
+
+
+def decide(
+    before: Callable[[], Any],
+    after: Callable[[], Any],
+    seconds: float,
+    effect: float = statistics.SMALLEST_EFFECT,
+    clock: Clock | None = None,
+) -> tuple[str, float, float, float, list[float], list[float]]:
+    """Time two candidates in turns until they are told apart or known to be the same.
+
+    Returns what `statistics.paired_verdict` does, and both sides' samples. It is AMBIGUOUS only if ``seconds`` are
+    over, or the last of `statistics.looks` came, before the interval lay on one side of the thresholds. The first two
+    rounds are dropped: the processor's clock and the caches are not yet as they will be.
+    """
+    clock = clock or WallClock()
+    runs = (before, after)
+    for run in runs:
+        run()
+    usual = min(clock.sample(run, 1, False) for run in runs for _ in range(3))
+    calls = clock.calls_for(usual, False)
+    samples: tuple[list[float], list[float]] = ([], [])
+    begin = time.perf_counter()
+    found = ("AMBIGUOUS", 1.0, 0.0, math.inf)
+    counts = statistics.looks()
+    for count in counts:
+        while len(samples[0]) < count + 2:
+            # A B, then B A: nobody always comes after the other.
+            for which in (0, 1) if len(samples[0]) % 2 == 0 else (1, 0):
+                samples[which].append(clock.sample(runs[which], calls, False))
+            if time.perf_counter() - begin > seconds and len(samples[0]) >= counts[0] + 2:
+                break
+        found = statistics.paired_verdict([samples[0][2:]], [samples[1][2:]], effect, len(counts))
+        if found[0] != "AMBIGUOUS" or time.perf_counter() - begin > seconds:
+            break
+    return *found, samples[0][2:], samples[1][2:]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -60,9 +61,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     from .cli import default_threads
 
     parser.add_argument("parts", nargs="*", metavar="|".join(PARTS), help="all if not given")
-    parser.add_argument("--seconds", type=float, default=0.8, help="for all samples of one pass")
+    parser.add_argument("--seconds", type=float, default=0.8, help="for all samples of one pass in `runs`")
+    parser.add_argument("--most", type=float, default=20.0, help="seconds for one comparison in turns, if undecided")
+    parser.add_argument(
+        "--limit", type=float, default=math.inf, help="start no comparison in turns after these seconds"
+    )
     parser.add_argument("--threads", type=int, default=default_threads())
-    parser.add_argument("--json", type=Path, help="write what was found")
+    parser.add_argument(
+        "--json", type=Path, help="write what was found; what it has of `same` and `slowed` is not repeated"
+    )
 
 
 def problems() -> list[Problem]:
@@ -79,25 +86,23 @@ def command(options: argparse.Namespace) -> int:
         if part not in PARTS:
             raise ValueError(f"no part {part!r}; there are {', '.join(PARTS)}")
     parts = options.parts or list(PARTS)
-    found: dict[str, Any] = {}
+    found = earlier(options)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         path = Path(folder)
         if {"same", "slowed"} & set(parts):
-            _process("turns", path / "turns.json", options)
-            compared = json.loads((path / "turns.json").read_text("utf-8"))
-            found.update({part: compared[part] for part in ("same", "slowed") if part in parts})
+            turns([part for part in ("same", "slowed") if part in parts], found, path / "turns.json", options)
         if "runs" in parts:
             found.update(runs(path, options))
         if "agreement" in parts:
             found["agreement"] = agreement(options.threads, path)
     ok = True
     for kind, how in (("", "in turns"), ("runs_", "runs one after the other")):
-        if f"{kind}same" in found:
+        if found.get(f"{kind}same"):
             same = found[f"{kind}same"]
             alarms = sum(v["verdict"] in ("FASTER", "SLOWER") for v in same)
             ok &= alarms <= 1
             print(f"same, {how}: {_counts(same)}; {alarms} false alarms of {len(same)}")
-        if f"{kind}slowed" in found:
+        if found.get(f"{kind}slowed"):
             slowed = found[f"{kind}slowed"]
             seen = sum(v["verdict"] == "SLOWER" for v in slowed)
             ok &= seen == len(slowed)
@@ -126,35 +131,69 @@ def _counts(verdicts: list[dict[str, Any]]) -> str:
 def _process(what: str, path: Path, options: argparse.Namespace) -> None:
     root = Path(__file__).parent.parent
     words = [sys.executable, "-m", "benchmarks.selftest", what, str(path), str(options.threads)]
-    if what in ("turns", "run", "slowed run"):
+    if what in ("run", "slowed run"):
         words.append(str(options.seconds))
+    if what.startswith("turns"):
+        words += [str(options.most), str(options.limit)]
     done = subprocess.run(words, cwd=root, capture_output=True, text=True)
     if done.returncode:
         raise ValueError(f"the process that was to {what} failed:\n{done.stderr[-2000:]}")
 
 
-def _turns(threads: int, seconds: float) -> dict[str, list[dict[str, Any]]]:
-    """Time each pass twice, and every other one slowed too, in turns; return the comparisons."""
-    from . import statistics
+def earlier(options: argparse.Namespace) -> dict[str, Any]:
+    """What ``options.json`` has of this commit on this machine, so that the test can be made in pieces."""
+    from .machine import describe, differences
+
+    if not (options.json and options.json.exists()):
+        return {}
+    found = json.loads(options.json.read_text("utf-8"))
+    then, now = found.pop("provenance"), describe(options.threads)
+    return {} if then.get("commit") != now["commit"] or differences(then, now) else found
+
+
+def turns(parts: list[str], found: dict[str, Any], path: Path, options: argparse.Namespace) -> None:
+    """Add to ``found`` the comparisons in turns that it does not have yet, as many as there is time for."""
+    left = []
+    for part in parts:
+        done = {one["problem"] for one in found.setdefault(part, [])}
+        left += [f"{part} {p}" for p in problems()[:: 1 if part == "same" else 2] if str(p) not in done]
+    if not left:
+        return
+    path.with_suffix(".left").write_text(json.dumps(left), "utf-8")
+    _process("turns", path, options)
+    for part, comparisons in json.loads(path.read_text("utf-8")).items():
+        found[part] += comparisons
+        left = left[len(comparisons) :]
+    if left:
+        print(f"{len(left)} comparisons in turns are left; the same command with --json goes on with them")
+
+
+def _turns(left: list[str], most: float, limit: float) -> dict[str, list[dict[str, Any]]]:
+    """Compare what is left, a part and a problem each, until the time is up."""
+    from .descriptor import parse
     from .peers.ours import Ours
     from .problem import inputs
-    from .sampling import Settings, sample
+    from .sampling import decide
 
-    found: dict[str, list[dict[str, Any]]] = {"same": [], "slowed": []}
-    for index, problem in enumerate(problems()):
-        candidates = {name: Ours().build(problem, inputs(problem, "normal")) for name in ("a", "b")}
-        if index % 2 == 0:
-            candidates["slowed"] = Slowed().build(problem, inputs(problem, "normal"))
-        measured = sample(candidates, Settings(seconds, 0.003, least_rounds=15))
-        for part, name in (("same", "b"), ("slowed", "slowed")):
-            if name in measured:
-                verdict, ratio, low, high = statistics.paired_verdict([measured["a"].samples], [measured[name].samples])
-                found[part].append(
-                    {
-                        "problem": str(problem), "verdict": verdict, "ratio": ratio, "low": low, "high": high,
-                        "before": measured["a"].samples, "after": measured[name].samples,
-                    }
-                )  # fmt: skip
+    found: dict[str, list[dict[str, Any]]] = {}
+    begin = time.monotonic()
+    for one in left:
+        if time.monotonic() - begin > limit:
+            break
+        part, _, text = one.partition(" ")
+        problem = parse(text)
+        # One set of arrays for both: where memory happens to lie is no difference between them.
+        arrays = inputs(problem, "normal")
+        other = Ours() if part == "same" else Slowed()
+        verdict, ratio, low, high, before, after = decide(
+            Ours().build(problem, arrays), other.build(problem, arrays), most
+        )
+        found.setdefault(part, []).append(
+            {
+                "problem": text, "verdict": verdict, "ratio": ratio, "low": low, "high": high,
+                "before": [float(f"{s:.4g}") for s in before], "after": [float(f"{s:.4g}") for s in after],
+            }
+        )  # fmt: skip
     return found
 
 
@@ -235,7 +274,7 @@ def _harness(name: str, threads: int) -> float:
     return record.gflops
 
 
-def _main(what: str, path: Path, threads: int, seconds: float) -> None:
+def _main(what: str, path: Path, threads: int, numbers: list[float]) -> None:
     """One process of the test."""
     from .cli import prepare
     from .results import write_text
@@ -248,16 +287,17 @@ def _main(what: str, path: Path, threads: int, seconds: float) -> None:
         return
     prepare(threads)
     if what == "turns":
-        write_text(path, json.dumps(_turns(threads, seconds)))
+        left = json.loads(path.with_suffix(".left").read_text("utf-8"))
+        write_text(path, json.dumps(_turns(left, *numbers)))
         return
     from .peers.ours import Ours
 
-    slow = what == "slowed run"
-    _run(threads, seconds, Slowed() if slow else Ours(), problems()[::2] if slow else problems(), path)
+    slow = what == "slowed"
+    _run(threads, *numbers, Slowed() if slow else Ours(), problems()[::2] if slow else problems(), path)
 
 
 if __name__ == "__main__":
     from .machine import pin
 
     pin(int(sys.argv[3]))
-    _main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]) if len(sys.argv) > 4 else 1.0)
+    _main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), [float(word) for word in sys.argv[4:]])

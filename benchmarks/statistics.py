@@ -10,6 +10,7 @@ distributed.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,11 +25,11 @@ LEAST_ROUNDS = 8
 #: Visits of each of two runs that did not take turns, below which nothing is known of how the machine drifts.
 LEAST_VISITS = 3
 
-#: The 99.5 % quantiles of Student's t for 1, 2, ... degrees of freedom.
-_STUDENT = (
-    63.66, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169, 3.106, 3.055, 3.012, 2.977, 2.947, 2.921,
-    2.898, 2.878, 2.861, 2.845, 2.831, 2.819, 2.807, 2.797, 2.787, 2.779, 2.771, 2.763, 2.756, 2.750,
-)  # fmt: skip
+#: A comparison that goes on until it is decided looks at its samples so often at most. Each look is one more chance to
+#: be wrong, so each has this part of the 1 % (Bonferroni): at most one comparison in a hundred is wrong, wherever it ends.
+LOOKS = 8
+FIRST_LOOK = 16
+GROWTH = 1.5
 
 #: Samples of one candidate, in seconds, visit by visit.
 Visits = Sequence[Sequence[float]]
@@ -64,7 +65,12 @@ def relative_error(samples: list[float]) -> float:
     return (ordered[n - 1 - rank] - ordered[rank]) / 2 / ordered[n // 2]
 
 
-def paired_ratio(numerator: Visits, denominator: Visits) -> tuple[float, float, float]:
+def looks() -> list[int]:
+    """Return the counts of rounds at which a comparison that goes on until it is decided looks: 16, 24, 36, ... 273."""
+    return [int(FIRST_LOOK * GROWTH**index) for index in range(LOOKS)]
+
+
+def paired_ratio(numerator: Visits, denominator: Visits, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
     """Return (ratio, low, high) of two candidates that took turns: how many times the first takes as long.
 
     What slowed the machine down in a round slowed both down, and is divided out. Rounds and visits that only one of
@@ -78,20 +84,24 @@ def paired_ratio(numerator: Visits, denominator: Visits) -> tuple[float, float, 
     if len(visits) >= LEAST_VISITS:
         medians = [float(np.median(ratios)) for ratios in visits]
         middle, error = float(np.mean(medians)), _spread(medians) / math.sqrt(len(medians))
-        width = error * _student(len(medians) - 1)
+        width = error * _student(len(medians) - 1, confidence)
         return math.exp(middle), math.exp(middle - width), math.exp(middle + width)
     ratios = sorted(ratio for visit in visits for ratio in visit)
-    rank = _rank(len(ratios))
+    rank = _rank(len(ratios), confidence)
     return math.exp(float(np.median(ratios))), math.exp(ratios[rank]), math.exp(ratios[len(ratios) - 1 - rank])
 
 
-def paired_verdict(before: Visits, after: Visits, effect: float = SMALLEST_EFFECT) -> tuple[str, float, float, float]:
+def paired_verdict(
+    before: Visits, after: Visits, effect: float = SMALLEST_EFFECT, chances: int = 1
+) -> tuple[str, float, float, float]:
     """Compare two candidates that took turns: (SAME, FASTER, SLOWER or AMBIGUOUS; ratio after/before, low, high).
 
     By the 99 % interval of `paired_ratio`: SLOWER if all of it lies above 1 + effect, FASTER if all of it lies below
     1/(1 + effect), SAME if all of it lies between. AMBIGUOUS otherwise, and for too few rounds or visits.
+
+    Who asks again after more samples says in ``chances`` how often in all: each time has its part of the 1 %.
     """
-    interval = paired_ratio(after, before)
+    interval = paired_ratio(after, before, 1 - (1 - CONFIDENCE) / chances)
     rounds = [min(len(a), len(b)) for a, b in zip(after, before, strict=False)]
     if sum(rounds) < LEAST_ROUNDS and sum(count > 0 for count in rounds) < LEAST_VISITS:
         return "AMBIGUOUS", *interval
@@ -131,8 +141,17 @@ def _spread(values: Sequence[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def _student(degrees: float) -> float:
-    return _STUDENT[min(len(_STUDENT), max(1, math.floor(degrees))) - 1]
+@functools.cache
+def _student(degrees: float, confidence: float = CONFIDENCE) -> float:
+    """The t that encloses so much of Student's distribution between -t and t; degrees of freedom are rounded down.
+
+    With t = sqrt(degrees) * tan(angle) its density is cos(angle)^(degrees - 1).
+    """
+    degrees = min(500, max(1, math.floor(degrees)))
+    angles = np.linspace(0, math.pi / 2, 100_001)
+    density = np.cos(angles) ** (degrees - 1)
+    inside = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    return math.sqrt(degrees) * math.tan(float(np.interp(confidence, inside / inside[-1], angles)))
 
 
 def _welch(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float]:
@@ -148,10 +167,10 @@ def _welch(before: Sequence[float], after: Sequence[float]) -> tuple[float, floa
     return math.exp(middle), math.exp(middle - width), math.exp(middle + width)
 
 
-def _rank(n: int) -> int:
-    """The rank from either end of the order statistics that enclose the median of n with 99 % confidence."""
+def _rank(n: int, confidence: float = CONFIDENCE) -> int:
+    """The rank from either end of the order statistics that enclose the median of n with this confidence."""
     tail, rank = 0.5**n, 0
-    while tail + math.comb(n, rank + 1) * 0.5**n <= (1 - CONFIDENCE) / 2:
+    while tail + math.comb(n, rank + 1) * 0.5**n <= (1 - confidence) / 2:
         rank += 1
         tail += math.comb(n, rank) * 0.5**n
     return rank
