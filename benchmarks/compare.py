@@ -22,6 +22,12 @@ from .descriptor import DIRECTIONS, Problem
 from .results import Results
 
 ROOT = Path(__file__).parent.parent
+#: What is not decided after all pairs of processes gets as many again, up to so many times in all.
+BLOCKS = 3
+
+
+#: Samples in seconds by visit, of both sides.
+Sides = tuple[list[list[float]], list[list[float]]]
 
 
 class CompareError(ValueError):
@@ -192,40 +198,22 @@ def rerun(
     """Time both checkouts' kernels, sample by sample in turns, in two processes at a time, started several times over.
 
     Samples that follow each other meet the same machine; a new process lays out its memory anew, and what that does to
-    a kernel is part of the interval, as each pair of processes is one visit.
+    a kernel is part of the interval, as each pair of processes is one visit. Passes that are AMBIGUOUS after
+    ``processes`` pairs get as many again, up to `BLOCKS` times in all; each look has its part of the 1 %.
     """
     passes = [p.directed(direction) for p in problems for direction in p.directions]
-    samples: dict[str, tuple[list[list[float]], list[list[float]]]] = {str(p): ([], []) for p in passes}
+    samples: dict[str, Sides] = {str(p): ([], []) for p in passes}
     lacking: dict[str, str] = {}
+    left = passes
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
-        for pair in range(processes):
-            progress(f"pair {pair + 1} of {processes}, {len(passes)} passes")
-            trees = [a, b] if pair % 2 == 0 else [b, a]
-            with contextlib.ExitStack() as stack:
-                versions = []
-                for tree in trees:
-                    versions.append(_Version(tree, threads, Path(name)))
-                    stack.callback(versions[-1].close)
-                    if versions[-1].kernels.parent != tree and versions[-1].kernels.parent.parent != tree:
-                        raise CompareError(f"the kernels of {tree} were to be timed, not {versions[-1].kernels}")
-                sides = versions if pair % 2 == 0 else versions[::-1]
-                for one in passes:
-                    ready = [side.ask(build=str(one)) for side in sides]
-                    errors = [
-                        f"{s.tree}: {answer['error']}"
-                        for s, answer in zip(sides, ready, strict=True)
-                        if "error" in answer
-                    ]
-                    if errors:
-                        lacking[str(one)] = errors[0]
-                        continue
-                    calls = max(answer["calls"] for answer in ready)
-                    visits: tuple[list[float], list[float]] = ([], [])
-                    for index in range(rounds):
-                        for which in (0, 1) if index % 2 == 0 else (1, 0):
-                            visits[which].append(sides[which].ask(sample=calls)["seconds"])
-                    for which in (0, 1):
-                        samples[str(one)][which].append(visits[which])
+        for pair in range(BLOCKS * processes):
+            if pair and pair % processes == 0:
+                left = [p for p in left if _compared(p, *samples[str(p)], effect).verdict == "AMBIGUOUS"]
+            if not left:
+                break
+            progress(f"pair {pair + 1} of {processes} (at most {BLOCKS * processes}), {len(left)} passes")
+            _pair([a, b], pair % 2 == 1, left, threads, rounds, Path(name), samples, lacking)
+            left = [p for p in left if str(p) not in lacking]
     for problem, error in lacking.items():
         progress(f"{problem} is skipped: {error}")
     found = [_compared(p, *samples[str(p)], effect) for p in passes if samples[str(p)][0]]
@@ -234,8 +222,46 @@ def rerun(
     return found
 
 
+def _pair(
+    trees: list[Path],
+    swapped: bool,
+    passes: Sequence[Problem],
+    threads: int,
+    rounds: int,
+    folder: Path,
+    samples: dict[str, Sides],
+    lacking: dict[str, str],
+) -> None:
+    """Start a process of each tree, and add a visit to each pass; ``swapped`` starts the second tree's first."""
+    with contextlib.ExitStack() as stack:
+        sides = []
+        for tree in trees[::-1] if swapped else trees:
+            sides.append(_Version(tree, threads, folder))
+            stack.callback(sides[-1].close)
+            if sides[-1].kernels.parent != tree and sides[-1].kernels.parent.parent != tree:
+                raise CompareError(f"the kernels of {tree} were to be timed, not {sides[-1].kernels}")
+        sides = sides[::-1] if swapped else sides
+        for one in passes:
+            ready = [side.ask(build=str(one)) for side in sides]
+            errors = [
+                f"{side.tree}: {answer['error']}"
+                for side, answer in zip(sides, ready, strict=True)
+                if "error" in answer
+            ]
+            if errors:
+                lacking[str(one)] = errors[0]
+                continue
+            calls = max(answer["calls"] for answer in ready)
+            own: tuple[list[float], list[float]] = ([], [])
+            for index in range(rounds):
+                for which in (0, 1) if index % 2 == 0 else (1, 0):
+                    own[which].append(sides[which].ask(sample=calls)["seconds"])
+            for which in (0, 1):
+                samples[str(one)][which].append(own[which])
+
+
 def _compared(problem: Problem, a: list[list[float]], b: list[list[float]], effect: float) -> Comparison:
-    verdict, ratio, low, high = statistics.paired_verdict(a, b, effect)
+    verdict, ratio, low, high = statistics.paired_verdict(a, b, effect, BLOCKS)
     before, after = (statistics.summarise([s for visit in side for s in visit]).median for side in (a, b))
     title = problem.name or str(problem.directed(""))
     passed = DIRECTIONS[problem.direction]

@@ -26,7 +26,7 @@ LEAST_ROUNDS = 8
 LEAST_VISITS = 3
 
 #: A comparison that goes on until it is decided looks at its samples so often at most. Each look is one more chance to
-#: be wrong, so each has this part of the 1 % (Bonferroni): at most one comparison in a hundred is wrong, wherever it ends.
+#: be wrong, so each has this part of the 1 % (Bonferroni): wherever it ends, one in a hundred is wrong at most.
 LOOKS = 8
 FIRST_LOOK = 16
 GROWTH = 1.5

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from benchmarks import statistics
 from benchmarks.gpu import BATCH_BELOW, EventClock, no_device
-from benchmarks.sampling import Settings, WallClock, sample
+from benchmarks.sampling import Settings, WallClock, decide, sample
 
 
 class Scripted:
@@ -38,6 +39,37 @@ def test_it_stops_at_the_relative_error_or_at_the_limit():
     assert len(noisy["a"].samples) == 50
     assert noisy["a"].stopped == "time limit"
     assert noisy["a"].warning
+
+
+def noisy(seconds, spread, rng):
+    """Seconds with a tail to the slow side, and now and then five times as many."""
+    return lambda: seconds * (1 + spread * rng.gamma(2.0, 0.5)) * (5 if rng.random() < 0.05 else 1)
+
+
+def test_a_comparison_in_turns_goes_on_until_it_is_decided():
+    counts, verdicts = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        clock = Scripted({"a": noisy(1e-3, 0.15, rng), "b": noisy(1.1e-3 if seed % 3 == 0 else 1e-3, 0.15, rng)})
+        verdict, ratio, low, high, before, after = decide(lambda: "a", lambda: "b", 60, clock=clock)
+        assert low <= ratio <= high
+        assert len(before) == len(after)
+        counts.append(len(before))
+        verdicts.append(verdict)
+    assert "FASTER" not in verdicts
+    assert verdicts[::3].count("SLOWER") >= 19
+    assert [v for i, v in enumerate(verdicts) if i % 3].count("SAME") >= 38
+    assert len(set(counts)) > 3, "it stops where it knows"
+    assert set(counts) <= set(statistics.looks())
+
+
+def test_a_comparison_without_end_is_ambiguous():
+    rng = np.random.default_rng(0)
+    clock = Scripted({name: lambda: rng.uniform(1, 9) for name in "ab"})
+    verdict, *_, before, _ = decide(lambda: "a", lambda: "b", 60, clock=clock)
+    assert (verdict, len(before)) == ("AMBIGUOUS", statistics.looks()[-1])
+    verdict, *_, before, _ = decide(lambda: "a", lambda: "b", 0, clock=clock)
+    assert (verdict, len(before)) == ("AMBIGUOUS", statistics.looks()[0])
 
 
 def test_a_slow_candidate_gets_fewer_samples_and_says_so():

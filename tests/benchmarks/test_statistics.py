@@ -60,6 +60,19 @@ def test_rounds_that_are_slow_for_both_are_divided_out():
     assert statistics.paired_verdict([before[0][:5]], again)[0] == "AMBIGUOUS"
 
 
+def test_students_quantiles_are_those_of_the_tables():
+    for degrees, quantile in ((1, 63.657), (4, 4.604), (10, 3.169), (30, 2.750)):
+        assert statistics._student(degrees) == pytest.approx(quantile, rel=1e-3)
+    assert statistics._student(4, 0.95) == pytest.approx(2.776, rel=1e-3)
+
+
+def test_who_asks_several_times_gets_a_wider_interval():
+    before, after = [samples(1e-3, 0.1, 40, 1)], [samples(1e-3, 0.1, 40, 2)]
+    _, ratio, low, high = statistics.paired_verdict(before, after)
+    _, again, lower, higher = statistics.paired_verdict(before, after, chances=8)
+    assert lower < low < ratio == again < high < higher
+
+
 def test_visits_that_disagree_are_ambiguous_however_many_rounds_they_have():
     before = [[1.0] * 50] * 5
     after = [[factor] * 50 for factor in (1.0, 1.3, 1.1, 1.4, 1.2)]
