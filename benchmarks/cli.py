@@ -296,9 +296,7 @@ def compare_command(options: argparse.Namespace) -> int:
     counts = {c.verdict: sum(other.verdict == c.verdict for other in found) for c in found}
     print("\n" + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     if all(files) and "AMBIGUOUS" in counts:
-        print(
-            "results that did not take turns tell little apart: `compare COMMIT_A COMMIT_B` runs both again, in turns"
-        )
+        print("runs that did not take turns tell little apart; `compare COMMIT_A COMMIT_B` makes both again, in turns")
     slower = [] if limit is None else compare.too_slow(found, limit)
     for c in slower:
         print(f"slower by {c.ratio - 1:.0%}: {c.layer} {c.passed} {c.implementation}")
