@@ -132,6 +132,12 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--relative-error", type=float, default=0.01, help="stop when the medians are known to this")
     parser.add_argument("--visits", type=int, help="to each pass, all others in between (default: 5; quick: 3)")
     parser.add_argument("--rounds", type=int, help="exactly so many samples in each visit, whatever the error")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=float("inf"),
+        help="begin nothing after so many seconds, and report what there is",
+    )
     parser.add_argument("--memory", type=float, help="skip shapes that need more than this many GB")
     parser.add_argument("--no-ceilings", action="store_true", help="do not measure the roofline's ceilings")
     parser.add_argument("--json", type=Path, help="write every sample and the provenance")
@@ -228,6 +234,7 @@ def run_command(options: argparse.Namespace) -> int:
         skip,
         _progress,
         16 if quick else None,
+        options.limit,
     )
     for line in tables.summary_lines(results) + tables.verdict_lines(results.records):
         print(line)

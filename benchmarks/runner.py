@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import itertools
+import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -219,8 +221,12 @@ def run(
     skipped: Callable[[str], None] = lambda line: None,
     progress: Callable[[str], None] = lambda line: None,
     check_batch: int | None = None,
+    limit: float = math.inf,
 ) -> list[Record]:
     """Run every pass that the problems ask for; ``seen`` gets the records of each as soon as it is done.
+
+    It may be cut: with an interrupt (Ctrl+C), or by ``limit``, the seconds after which nothing more is begun. Passes
+    that were visited once at least are then reported with the samples that they have.
 
     With several visits, all passes are visited once, then all of them again, and so on: whatever the machine does for a
     while, it does to one visit and not to one kernel.
@@ -241,14 +247,35 @@ def run(
     visits = settings.visits if wanted and "P" in MODES[mode] else 1
     anchor = Anchor() if visits > 1 and isinstance(clock or WallClock(), WallClock) else None
     each = settings.of_a_visit()
-    for index in range(visits):
-        if visits > 1:
-            progress(f"visit {index + 1} of {visits} to {len(wanted)} passes")
-        for position, one in enumerate(wanted):
-            if index == 0:
-                found.append(run_pass(one, implementations, mode, each, threads, clock, anchor, check_batch))
-            else:
-                visit(one, implementations, found[position], each, clock, anchor)
-            if index == visits - 1:
-                seen(found[position])
+    begin, reported = time.monotonic(), 0
+    try:
+        for index in range(visits):
+            if visits > 1:
+                progress(f"visit {index + 1} of {visits} to {len(wanted)} passes")
+            for position, one in enumerate(wanted):
+                if time.monotonic() - begin > limit:
+                    raise KeyboardInterrupt
+                if index == 0:
+                    found.append(run_pass(one, implementations, mode, each, threads, clock, anchor, check_batch))
+                    if visits > 1:
+                        progress(f"  {position + 1} of {len(wanted)}: {_first_look(found[-1])}")
+                else:
+                    visit(one, implementations, found[position], each, clock, anchor)
+                if index == visits - 1:
+                    reported += 1
+                    seen(found[position])
+    except KeyboardInterrupt:
+        done = f"{len(found)} of {len(wanted)} passes, in visit {index + 1} of {visits}"
+        skipped(f"cut after {time.monotonic() - begin:.0f} s: {done}")
+        for records in found[reported:]:
+            seen(records)
     return [record for records in found for record in records]
+
+
+def _first_look(records: Sequence[Record]) -> str:
+    """One line of a pass after its first visit: what is known is still little."""
+    first = records[0]
+    ours = next((r for r in records if r.samples), None)
+    time_text = f", {ours.implementation} {ours.summary.median * 1e3:.3g} ms so far" if ours else ""
+    bad = [f"{r.implementation} {r.verdict}" for r in records if r.verdict not in (UNCHECKED, UNIMPLEMENTED, "PASSED")]
+    return f"{first.title} {first.passed}{time_text}" + "".join(f", {line}" for line in bad)

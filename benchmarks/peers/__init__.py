@@ -46,7 +46,7 @@ class Implementation:
     exact = True
     #: How many times the usual error bound the algorithm may be off.
     tolerance = 1.0
-    #: Far slower than the rest by design: left out of the quick profile.
+    #: Left out of the quick profile: far slower than the rest by design, or long to compile.
     slow = False
     #: Run only when it is named: it needs something, such as a compiler, that nobody expects.
     only_by_name = False

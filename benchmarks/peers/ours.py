@@ -87,6 +87,9 @@ class Ours(Implementation):
 class OursByPath(Ours):
     """One path of the convolutions' dispatch table, called by its name: it computes, or it is not measured."""
 
+    #: With every path the quick profile would compile twice as much as it uses.
+    slow = True
+
     def __init__(self, path: str):
         self.name, self.path = f"ours:{path}", path
         self.exact = path == "gemm"

@@ -169,3 +169,25 @@ def test_targets_are_judged(tmp_path):
 def test_peak_memory_of_a_step():
     found = steps.peak_memory("G28", "ours", 1)
     assert found["before_mib"] < found["peak_mib"] < 4000
+
+
+def test_a_run_that_is_cut_reports_what_it_has():
+    problems = [parse("ip --dir=FWD_D mb3ic4oc5"), parse("ip --dir=FWD_D mb4ic4oc5")]
+    lines, seen = [], []
+    settings = Settings(0.05, visits=3)
+
+    class Interrupts(Right):
+        builds = 0
+
+        def build(self, problem, arrays):
+            self.builds += 1
+            if self.builds == 3:  # the second visit begins
+                raise KeyboardInterrupt
+            return super().build(problem, arrays)
+
+    runner.run(problems, [Interrupts()], "performance", settings, 1, seen=seen.append, skipped=lines.append)
+    assert len(seen) == 2
+    assert all(len(records[0].visits) == 1 and records[0].samples for records in seen)
+    assert "2 of 2 passes, in visit 2 of 3" in lines[0]
+    seen.clear()
+    assert runner.run(problems, [Right()], "performance", settings, 1, seen=seen.append, limit=-1) == []
