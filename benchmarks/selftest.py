@@ -27,6 +27,8 @@ from .problem import Arrays
 
 PARTS = ("same", "slowed", "runs", "agreement")
 SLOWDOWN = 1.10
+#: Turns of the two timers whose agreement is asked.
+TURNS = 5
 #: Visits to each pass in a run.
 VISITS = 5
 #: Twenty passes that take 0.1 to 20 ms.
@@ -230,7 +232,7 @@ def agreement(threads: int, folder: Path) -> dict[str, tuple[list[float], list[f
     harness: dict[str, list[float]] = {}
     independent: dict[str, list[float]] = {}
     names = ["NumPy matrix product"] + ([] if missing("torch") else ["PyTorch convolution"])
-    for turn in range(5):
+    for turn in range(TURNS):
         for name in names:
             for what, collected in (("harness", harness), ("independent", independent)):
                 path = folder / f"{what}-{turn}.json"
