@@ -211,7 +211,7 @@ def rerun(
                 left = [p for p in left if _compared(p, *samples[str(p)], effect).verdict == "AMBIGUOUS"]
             if not left:
                 break
-            progress(f"pair {pair + 1} of {processes} (at most {BLOCKS * processes}), {len(left)} passes")
+            progress(f"pair {pair + 1} ({processes} to {BLOCKS * processes}), {len(left)} passes")
             _pair([a, b], pair % 2 == 1, left, threads, rounds, Path(name), samples, lacking)
             left = [p for p in left if str(p) not in lacking]
     for problem, error in lacking.items():
