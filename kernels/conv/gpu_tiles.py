@@ -100,7 +100,7 @@ _correlate = {
 }
 _thin = {rows: Kernel(__file__, "convolve_thin", ROWS=rows) for rows in (4, 8)}
 # by the kernel's size: larger kernels' sums do not fit into registers
-_correlate_thin = {size: Kernel(__file__, "correlate_thin", ROWS=4, KERNEL=size) for size in (1, 3)}
+_correlate_thin = {size: Kernel(__file__, "correlate_thin", KERNEL=size) for size in (1, 3)}
 _pack = Kernel(__file__, "pack", ROWS=4)
 _reduce = Kernel(__file__, "reduce", ROWS=4)
 

@@ -99,27 +99,27 @@ extern "C" __global__ void __launch_bounds__(256, 2) convolve_thin(
 //
 // in registers, 27 products of 12 numbers read for 3x3 taps; neighbouring threads read neighbouring pixels, and a
 // pixel that another tap looked at comes from the first cache. Then the threads' sums are added up, in a fixed order.
-#if ROWS <= 4  // the sums of more rows do not fit
 #ifndef KERNEL
 #define KERNEL 3
 #endif
-const int BESIDE = T_BITS == 32 ? 2 : 1;  // more would not fit into registers
+const int TOGETHER = 4;                   // rows; the sums of more would not fit into registers
+const int BESIDE = T_BITS == 32 ? 2 : 1;  // channels; likewise
 
 // grid.x: channels of x in runs of BESIDE, then row tiles, splits and groups.
 extern "C" __global__ void __launch_bounds__(256, T_BITS == 32 ? 2 : 1) correlate_thin(
     const T* x, const T* gy, T* gw, T* parts, int images, int groups, int channels, int height, int width, int rows,
     int q_height, int q_width, int stride_h, int stride_w, int padding_h, int padding_w, int dilation_h,
     int dilation_w, int splits) {
-    const int AREA = KERNEL * KERNEL, SUMS = ROWS * BESIDE * AREA;
+    const int AREA = KERNEL * KERNEL, SUMS = TOGETHER * BESIDE * AREA;
     __shared__ T scratch[8][SUMS];
     const int thread = threadIdx.x, q_plane = q_height * q_width;
     const long long plane = (long long)height * width, pixels = (long long)images * q_plane;
 
     long long left = blockIdx.x;
-    const int runs = (channels + BESIDE - 1) / BESIDE, row_tiles = (rows + ROWS - 1) / ROWS;
+    const int runs = (channels + BESIDE - 1) / BESIDE, row_tiles = (rows + TOGETHER - 1) / TOGETHER;
     const int c0 = left % runs * BESIDE;
     left /= runs;
-    const int top = left % row_tiles * ROWS;
+    const int top = left % row_tiles * TOGETHER;
     left /= row_tiles;
     const int split = left % splits, group = left / splits;
     const long long end = pixels * (split + 1) / splits;
@@ -128,12 +128,12 @@ extern "C" __global__ void __launch_bounds__(256, T_BITS == 32 ? 2 : 1) correlat
     int q = at % q_plane, q_row = q / q_width, q_column = q % q_width;
     const int down = 256 / q_width, across = 256 % q_width;  // from one of a thread's pixels to the next
 
-    T sums[ROWS][BESIDE][AREA] = {};
+    T sums[TOGETHER][BESIDE][AREA] = {};
     for (; at < end; at += 256) {
-        T own[ROWS];
+        T own[TOGETHER];
         const T* from = gy + ((image * groups + group) * rows + top) * q_plane + q_row * q_width + q_column;
 #pragma unroll
-        for (int m = 0; m < ROWS; m++) own[m] = top + m < rows ? from[(long long)m * q_plane] : T(0);
+        for (int m = 0; m < TOGETHER; m++) own[m] = top + m < rows ? from[(long long)m * q_plane] : T(0);
         const T* corner = x + ((image * groups + group) * channels + c0) * plane;
 #pragma unroll
         for (int e = 0; e < AREA; e++) {
@@ -144,7 +144,7 @@ extern "C" __global__ void __launch_bounds__(256, T_BITS == 32 ? 2 : 1) correlat
             for (int c = 0; c < BESIDE; c++) {
                 const T value = there && c0 + c < channels ? corner[c * plane + (long long)r * width + s] : T(0);
 #pragma unroll
-                for (int m = 0; m < ROWS; m++) sums[m][c][e] += own[m] * value;
+                for (int m = 0; m < TOGETHER; m++) sums[m][c][e] += own[m] * value;
             }
         }
         q_row += down;
@@ -172,4 +172,3 @@ extern "C" __global__ void __launch_bounds__(256, T_BITS == 32 ? 2 : 1) correlat
     T* out = parts ? parts + (long long)split * groups * rows * channels * AREA : gw;
     out[(((long long)group * rows + m) * channels + c) * AREA + thread % AREA] = total;
 }
-#endif
