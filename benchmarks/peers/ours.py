@@ -96,6 +96,7 @@ class OursByPath(Ours):
 
     def build(self, problem: Problem, arrays: Arrays) -> Callable[[], Any]:
         from scratchgan.kernels.conv.paths import PATHS
+        from scratchgan.kernels.memory import empty
 
         p, a = problem, arrays
         if p.op not in ("conv", "deconv", "upconv"):
@@ -121,7 +122,7 @@ class OursByPath(Ours):
         options = (p.scale, p.padding) if p.op == "upconv" else (p.stride, p.padding, p.dilation, p.groups)
 
         def run() -> np.ndarray:
-            result = np.empty(shape, p.dtype)
+            result = empty(shape, p.dtype)  # as the public functions do: fresh pages would cost more than the kernel
             if table[self.path](*operands, *bias, result, *options) is False:
                 raise RuntimeError(f"the path {self.path} of {operator} gave up")
             return result
