@@ -135,7 +135,7 @@ def _process(what: str, path: Path, options: argparse.Namespace) -> None:
     words = [sys.executable, "-m", "benchmarks.selftest", what, str(path), str(options.threads)]
     if what in ("run", "slowed run"):
         words.append(str(options.seconds))
-    if what.startswith("turns"):
+    if what == "turns":
         words += [str(options.most), str(options.limit)]
     done = subprocess.run(words, cwd=root, capture_output=True, text=True)
     if done.returncode:

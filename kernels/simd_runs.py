@@ -15,24 +15,34 @@ from numba import types
 from .simd import _INT, _Vectors, intrinsic
 
 
-@intrinsic
-def copy_run(typing, target, target_at, source, source_at, count):
-    """Copy ``count`` >= 1 numbers in whole registers: up to ``lanes`` - 1 more are read, and written, than asked.
+def _copy_intrinsic(streaming: bool) -> Callable[..., Any]:
+    @intrinsic
+    def copy(typing, target, target_at, source, source_at, count):
+        signature = types.void(target, types.intp, source, types.intp, types.intp)
 
-    The caller sees to it that both arrays go on that far, and that whatever comes next in ``target`` is written
-    later. That is what makes a run of 7 or 14 numbers cost one load and one store.
-    """
-    signature = types.void(target, types.intp, source, types.intp, types.intp)
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            target, target_at, source, source_at, count = arguments
+            vectors = _Vectors(context, builder, signature.args[0])
+            to = vectors.pointer(signature.args[0], target, target_at)
+            origin = vectors.pointer(signature.args[2], source, source_at)
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, target_at, source, source_at, count = arguments
-        vectors = _Vectors(context, builder, signature.args[0])
-        to = vectors.pointer(signature.args[0], target, target_at)
-        origin = vectors.pointer(signature.args[2], source, source_at)
-        vectors.loop(count, lambda i: vectors.store(vectors.load(builder.gep(origin, [i])), builder.gep(to, [i])))
-        return context.get_dummy_value()
+            def body(i: Any) -> None:
+                vectors.store(vectors.load(builder.gep(origin, [i])), builder.gep(to, [i]), streaming)
 
-    return signature, emit
+            vectors.loop(count, body)
+            return context.get_dummy_value()
+
+        return signature, emit
+
+    return copy
+
+
+# Copy ``count`` >= 1 numbers from source[source_at:] to target[target_at:] in whole registers: up to ``lanes`` - 1 more
+# are read, and written, than asked. The caller sees to it that both arrays go on that far, and that whatever comes next
+# in ``target`` is written later. That is what makes a run of 7 or 14 numbers cost one load and one store.
+copy_run = _copy_intrinsic(False)
+# The same past the caches: the target must be aligned to a whole register.
+stream_run = _copy_intrinsic(True)
 
 
 @intrinsic
@@ -74,26 +84,6 @@ def write_run(typing, target, target_at, source, source_at, addend, count):
         def body(i: Any) -> None:
             value = builder.fadd(vectors.load(builder.gep(origin, [i])), addends)
             vectors.store_first(builder.sub(count, i), value, builder.gep(to, [i]))
-
-        vectors.loop(count, body)
-        return context.get_dummy_value()
-
-    return signature, emit
-
-
-@intrinsic
-def stream_run(typing, target, target_at, source, source_at, count):
-    """target[i] = source[i] for i < ``count``, whole registers of it, past the caches: the target must be aligned."""
-    signature = types.void(target, types.intp, source, types.intp, types.intp)
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, target_at, source, source_at, count = arguments
-        vectors = _Vectors(context, builder, signature.args[0])
-        to = vectors.pointer(signature.args[0], target, target_at)
-        origin = vectors.pointer(signature.args[2], source, source_at)
-
-        def body(i: Any) -> None:
-            vectors.store(vectors.load(builder.gep(origin, [i])), builder.gep(to, [i]), streaming=True)
 
         vectors.loop(count, body)
         return context.get_dummy_value()

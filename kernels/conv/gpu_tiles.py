@@ -56,6 +56,10 @@ class Tile:
     tf32: int = 0
     slab: tuple[float, float] = (1.0, 1.0)
 
+    def count(self, rows: int, columns: int) -> int:
+        """How many tiles cover rows x columns results."""
+        return -(-rows // self.rows) * -(-columns // self.columns)
+
     def kernel(self, name: str, gather: int = TAPS) -> Kernel:
         return Kernel(
             __file__, name, types=(self.dtype,), BM=self.rows, BN=self.columns, BK=self.depth, TM=self.each[0],
@@ -121,14 +125,14 @@ def cheapest(
     """
 
     def cost(tile: Tile, splits: int) -> float:
-        tiles = -(-rows // tile.rows) * -(-columns // tile.columns) * times
+        tiles = tile.count(rows, columns) * times
         each = -(-tiles * splits // PROCESSORS)
         slabs = ceil(ceil(terms / tile.depth) / splits)
         parts = REDUCE + (splits + 1) * size / BYTES if splits > 1 else 0
         return max(each, ALONE) * slabs * tile.slab[kernel] + parts
 
     def most(tile: Tile) -> int:
-        tiles = -(-rows // tile.rows) * -(-columns // tile.columns) * times
+        tiles = tile.count(rows, columns) * times
         return max(1, min(terms // tile.depth // SHORTEST, 4 * PROCESSORS * tile.blocks // tiles))
 
     choices = [(tile, splits) for tile in candidates for splits in range(1, most(tile) + 1)]
@@ -274,7 +278,7 @@ def correlate(geometry: Geometry, x: Any, gy: Any, gw: Any, groups: int, precisi
         (_CORRELATE_FEW if rows <= 4 else _CORRELATE)[kind], 1, rows, columns, groups,
         images * gy.shape[2] * gy.shape[3], gw.nbytes,
     )  # fmt: skip
-    tiles = -(-rows // tile.rows) * -(-columns // tile.columns) * groups
+    tiles = tile.count(rows, columns) * groups
     parts = empty((splits, *gw.shape), gw) if splits > 1 else None
     _correlate[tile](
         (tiles * splits,), (tile.threads,), x, gy, gw, parts, images, groups, channels // groups, height, width, rows,
