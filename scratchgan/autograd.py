@@ -39,9 +39,8 @@ _clock = itertools.count()
 # Where a gradient flows to: a Node and which of its outputs, or a leaf Tensor and 0.
 Edge: TypeAlias = "tuple[Node | Tensor, int]"
 
-# What a Node has of an output: the array if backward reads it, else its shape and dtype.
+# The shape and dtype of an output.
 Kind: TypeAlias = "tuple[tuple[int, ...], Any]"
-Kept: TypeAlias = "Array | Kind"
 
 
 class AutogradError(RuntimeError):
@@ -81,11 +80,10 @@ class Function:
 
     def __call__(self, *inputs: Any) -> Any:
         # Plain loops here and in Node: this is the cost of every operator, and it shows in small networks.
-        tensors, arrays, tracked = [], [], False
+        arrays, tracked = [], False
         for x in inputs:
             if not isinstance(x, Tensor):
-                x = as_tensor(x)
-            tensors.append(x)
+                return self(*[as_tensor(x) for x in inputs])
             arrays.append(x.data)
             if x.requires_grad:
                 tracked = True
@@ -94,15 +92,10 @@ class Function:
             tracked = is_grad_enabled()
         if type(result) is tuple:
             outputs = tuple([frozen(y, arrays) for y in result])
-            node = Node(self, tensors, outputs, several=True) if tracked else None
+            node = Node(self, inputs, outputs, several=True) if tracked else None
             return tuple([Tensor._made_by(node, i, y) for i, y in enumerate(outputs)])
         y = frozen(result, arrays)
-        return Tensor._made_by(Node(self, tensors, (y,)) if tracked else None, 0, y)
-
-
-def _kind(kept: Kept) -> Kind:
-    """Return shape and dtype."""
-    return kept if isinstance(kept, tuple) else (kept.shape, kept.dtype)
+        return Tensor._made_by(Node(self, inputs, (y,)) if tracked else None, 0, y)
 
 
 def _edge(tensor: Tensor) -> Edge | None:
@@ -116,32 +109,40 @@ class Node:
     """One recorded application of a Function.
 
     ``edges``: where each input came from, None for a constant. ``inputs``: the arrays that backward reads, None for
-    the others. ``order``: a number that grows with time.
+    the others, and ``outputs``: None if it reads none; both None once they were freed. ``order``: a number that grows
+    with time.
     """
 
     __slots__ = (
-        "__weakref__", "edges", "fingerprints", "function", "hooks", "inputs", "order", "outputs", "place", "several"
+        "__weakref__", "edges", "fingerprints", "function", "hooks", "inputs", "kinds", "order", "outputs", "place",
+        "several",
     )  # fmt: skip
 
-    def __init__(self, function: Function, tensors: list[Tensor], outputs: tuple[Array, ...], several: bool = False):
+    def __init__(
+        self, function: Function, tensors: Sequence[Tensor], outputs: tuple[Array, ...], several: bool = False
+    ):
         self.function = function
         self.order = next(_clock)
         self.place: Place = users_place(3)
         self.several = several
         self.hooks: list[tuple[int, Callable[[Tensor], Tensor | None]]] | None = None
         self.fingerprints: dict[int, int | bytes] | None = None  # of the inputs that someone may still write to
-        self.edges: list[Edge | None] = [_edge(t) for t in tensors]
-        self.inputs: list[Array | None] | None = []  # None once they were freed
+        self.edges: list[Edge | None] = [  # `_edge` of each, without the call
+            (t._node, t._index) if t._node is not None else (t, 0) if t.requires_grad else None for t in tensors
+        ]
+        self.inputs: list[Array | None] | None = [None] * len(tensors)
         keep = function.saves_inputs
-        for i, t in enumerate(tensors):
-            if keep is True or (keep and keep[i]):
-                self.inputs.append(t.data)
-                mark = fingerprint(t.data)
-                if mark is not None:
-                    self.fingerprints = {**(self.fingerprints or {}), i: mark}
-            else:
-                self.inputs.append(None)
-        self.outputs: tuple[Kept, ...] = outputs if function.saves_output else tuple(map(_kind, outputs))
+        if keep:
+            for i, t in enumerate(tensors):
+                if keep is True or (keep and keep[i]):
+                    self.inputs[i] = t.data
+                    mark = fingerprint(t.data)
+                    if mark is not None:
+                        self.fingerprints = {**(self.fingerprints or {}), i: mark}
+        self.outputs: tuple[Array, ...] | None = outputs if function.saves_output else None
+        self.kinds: tuple[Kind, ...] = ((outputs[0].shape, outputs[0].dtype),)
+        if several:
+            self.kinds = tuple([(y.shape, y.dtype) for y in outputs])
 
     def __repr__(self) -> str:
         return f"<{self.name} at {self.where}>"
@@ -158,8 +159,7 @@ class Node:
 
     def free(self) -> None:
         """Forget the saved arrays; the shapes of the outputs, and the way to older Nodes, stay."""
-        self.inputs = None
-        self.outputs = tuple(map(_kind, self.outputs))
+        self.inputs = self.outputs = None
 
     def saved(self, live: bool) -> tuple[Any, list[Tensor | None]]:
         """Return the saved output(s) and inputs as Tensors: part of the graph if ``live``, else constants."""
@@ -168,20 +168,23 @@ class Node:
                 f"{self.name}, applied at {self.where}: its part of the graph was freed by an earlier gradient with "
                 "retain_graph=False; leave that out to use the graph again"
             )
-        for i, mark in (self.fingerprints or {}).items():
-            x: Any = self.inputs[i]
-            if fingerprint(x) != mark:
-                raise AutogradError(
-                    f"{self.name}, applied at {self.where}, saved its input {i} {x.shape} for the gradient, and "
-                    "the array was changed in place since: compute the gradient before that, or change a copy"
-                )
-        if live:
-            xs = [x if x is None else self._recalled(i, x) for i, x in enumerate(self.inputs)]
-        else:
-            xs = [x if x is None else Tensor._made_by(None, 0, x) for x in self.inputs]
+        if self.fingerprints is not None:
+            for i, mark in self.fingerprints.items():
+                saved: Any = self.inputs[i]
+                if fingerprint(saved) != mark:
+                    raise AutogradError(
+                        f"{self.name}, applied at {self.where}, saved its input {i} {saved.shape} for the gradient, "
+                        "and the array was changed in place since: compute the gradient before that, or change a copy"
+                    )
+        xs: list[Any] = self.inputs
+        if self.function.saves_inputs:
+            xs = [
+                x if x is None else self._recalled(i, x) if live else Tensor._made_by(None, 0, x)
+                for i, x in enumerate(xs)
+            ]
         maker = self if live else None
-        if not self.function.saves_output:
-            return ((None,) * len(self.outputs) if self.several else None), xs
+        if self.outputs is None:
+            return ((None,) * len(self.kinds) if self.several else None), xs
         if self.several:
             return tuple([Tensor._made_by(maker, i, y) for i, y in enumerate(self.outputs)]), xs
         return Tensor._made_by(maker, 0, self.outputs[0]), xs
@@ -200,13 +203,13 @@ class Node:
             )
         return edge[0]
 
-    def backward(self, needs: tuple[bool, ...], gys: list[Any], live: bool) -> list[tuple[Edge, Tensor]]:
-        """Run the Function's ``backward``, check what it returns, and say where each gradient flows to."""
+    def backward(self, needs: tuple[bool, ...], gys: list[Any], live: bool) -> tuple[Tensor | None, ...]:
+        """Run the Function's ``backward``, and return the gradient of each input after a check; None of some."""
         y, xs = self.saved(live)
         if self.several:  # those outputs that nothing used have a gradient of zero
             like = next(g for g in gys if g is not None).namespace
-            pairs = zip(gys, self.outputs, strict=True)
-            gys = [tuple([Tensor(like.zeros(*_kind(kept))) if g is None else g for g, kept in pairs])]
+            pairs = zip(gys, self.kinds, strict=True)
+            gys = [tuple([Tensor(like.zeros(*kind)) if g is None else g for g, kind in pairs])]
         try:
             gxs = self.function.backward(needs, gys[0], y, *xs)
         except Exception as error:
@@ -218,21 +221,18 @@ class Node:
             raise AutogradError(
                 f"{self.name}.backward returned {len(gxs)} gradients for {len(xs)} inputs (applied at {self.where})"
             )
-        flows = []
-        for i, (edge, need, gx) in enumerate(zip(self.edges, needs, gxs, strict=True)):
-            if not need or gx is None:
-                continue
-            assert edge is not None
-            source, index = edge
-            kind = _kind(source.outputs[index] if isinstance(source, Node) else source.data)
-            if not isinstance(gx, Tensor) or (gx.data.shape, gx.data.dtype) != kind:
-                got = f"{gx.dtype} {gx.shape}" if isinstance(gx, Tensor) else f"a {type(gx).__name__}"
-                raise AutogradError(
-                    f"{self.name}.backward must return a Tensor {kind[1]} {kind[0]} for input {i}, "
-                    f"got {got} (applied at {self.where})"
-                )
-            flows.append((edge, gx))
-        return flows
+        for i, gx in enumerate(gxs):
+            if gx is not None and needs[i]:
+                edge: Any = self.edges[i]
+                source, index = edge
+                kind = source.kinds[index] if isinstance(source, Node) else (source.data.shape, source.data.dtype)
+                if not isinstance(gx, Tensor) or (gx.data.shape, gx.data.dtype) != kind:
+                    got = f"{gx.dtype} {gx.shape}" if isinstance(gx, Tensor) else f"a {type(gx).__name__}"
+                    raise AutogradError(
+                        f"{self.name}.backward must return a Tensor {kind[1]} {kind[0]} for input {i}, "
+                        f"got {got} (applied at {self.where})"
+                    )
+        return gxs
 
 
 def grad(
@@ -325,10 +325,10 @@ def _ancestors(outputs: list[Tensor]) -> list[Node]:
     stack = [t._node for t in outputs if t._node is not None]
     seen = {node.order: node for node in stack}
     while stack:
-        for edge in stack.pop().edges:
-            if edge is not None and isinstance(edge[0], Node) and edge[0].order not in seen:
-                seen[edge[0].order] = edge[0]
-                stack.append(edge[0])
+        for source, _ in filter(None, stack.pop().edges):
+            if isinstance(source, Node) and source.order not in seen:
+                seen[source.order] = source
+                stack.append(source)
     return [seen[order] for order in sorted(seen)]
 
 
@@ -362,11 +362,10 @@ def _sweep(
             arrived[edge] = add(arrived[edge], gy) if edge in arrived else gy
         while visits:
             node, needs = visits.pop()
+            gys = [arrived.pop((node, 0), None)]
             if node.several:
-                gys = [arrived.pop((node, i), None) for i in range(len(node.outputs))]
-            else:
-                gys = [arrived.pop((node, 0), None)]
-            if all([g is None for g in gys]):
+                gys += [arrived.pop((node, i), None) for i in range(1, len(node.kinds))]
+            if gys[0] is None and all([g is None for g in gys]):
                 continue
             if node.hooks is not None:
                 for i, hook in node.hooks:
@@ -374,8 +373,11 @@ def _sweep(
             if node in asked:
                 result.update({(node, i): g for i, g in enumerate(gys) if (node, i) in result})
             if True in needs:
-                for edge, gx in node.backward(needs, gys, create_graph):
-                    arrived[edge] = add(arrived[edge], gx) if edge in arrived else gx
+                for i, gx in enumerate(node.backward(needs, gys, create_graph)):
+                    if gx is not None and needs[i]:
+                        edge = node.edges[i]
+                        before = arrived.get(edge)
+                        arrived[edge] = gx if before is None else add(before, gx)
                 if not retain_graph:
                     node.free()
         for leaf, edge in zip(targets, edges, strict=True):  # what is left in `arrived` has reached its leaf

@@ -32,8 +32,11 @@ _ours = _Ours()
 def users_place(depth: int) -> Place:
     """Return the place of the nearest caller outside this package, of those at least ``depth`` calls up."""
     frame = sys._getframe(depth)
-    while _ours[frame.f_code.co_filename] and frame.f_back is not None:
-        frame = frame.f_back
+    while _ours[frame.f_code.co_filename]:
+        caller = frame.f_back
+        if caller is None:
+            break
+        frame = caller
     return frame.f_code, frame.f_lasti
 
 

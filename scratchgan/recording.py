@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -30,6 +30,5 @@ def enable_grad() -> Any:
     return recording(True)
 
 
-def is_grad_enabled() -> bool:
-    """Return whether operators are recorded here and now."""
-    return _switch.get()
+#: Return whether operators are recorded here and now. Every operator asks, so it is the switch's own method.
+is_grad_enabled: Callable[[], bool] = _switch.get

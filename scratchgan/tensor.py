@@ -63,8 +63,7 @@ class Tensor:
         self.requires_grad = node is not None
         self._grad = None
         self._node = node
-        self._index = index
-        self._hooks = None
+        self._index = index  # _hooks stays unset: they are for leaves, a result's are its Node's
         return self
 
     # What it is
