@@ -4,7 +4,8 @@ Each part (layers, steps, memory, overhead) runs in a process of its own for eac
 pinned from the start, and leaves its raw samples in ``--out``. The table is made of the parts that are there, so a long
 run can be taken in pieces (--only).
 
-A ratio is PyTorch's time, of the best of its layouts, over ours: above 1, ours is faster.
+A ratio is PyTorch's time, of the best of its layouts, over ours: above 1, ours is faster. The part float64 compares
+our kernels with themselves: their time in float32 over that in float64, the same layers in turns.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .statistics import geometric_mean, paired_ratio, summarise
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("step", "upconv", "conv", "deconv", "memory", "overhead")
+PARTS = ("step", "upconv", "conv", "deconv", "float64", "memory", "overhead")
 THIN = ("D28.1", "D64.1", "G64.out")
+DOUBLE = ".f64"  # ends the name of a layer in float64, which is timed next to the same one in float32
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ def _problems(part: str) -> list[str]:
     from .descriptor import read_shapes
 
     shapes = read_shapes("workloads.txt") if part != "deconv" else read_shapes("dcgan.txt")
+    if part == "float64":
+        shapes = [q for p in shapes for q in (p, replace(p, dtype="float64", name=p.name + DOUBLE))]
+        return [str(p) for p in shapes if p.op in ("conv", "upconv")]
     return [str(p) for p in shapes if p.op == part]
 
 
@@ -71,8 +76,9 @@ def commands(options: argparse.Namespace, part: str, threads: int) -> list[tuple
     path = options.out / f"{part}-{threads}.json"
     if part == "overhead":
         return [(path, ["overhead", "--rounds", str(options.rounds)])]
-    words = ["run", "--mode", "performance", "--impl", "ours", "--impl", "pytorch", "--threads", str(threads)]
-    words += ["--impl", "pytorch-compiled"] if options.compile else []
+    words = ["run", "--mode", "performance", "--impl", "ours", "--threads", str(threads)]
+    if part != "float64":
+        words += ["--impl", "pytorch", *(["--impl", "pytorch-compiled"] if options.compile else [])]
     return [(path, [*words, "--seconds", str(options.seconds), "--no-ceilings", *_problems(part)])]
 
 
@@ -118,6 +124,7 @@ def table(folder: Path) -> list[Row]:
         thin: Callable[[str], bool] = lambda name: name in THIN  # noqa: E731
         rows += _layer_rows(folder / f"conv-{threads}.json", threads, "convolution, thin layers", 3.0, None, thin)
         rows += _layer_rows(folder / f"deconv-{threads}.json", threads, "transposed convolution", 1.2, None)
+        rows += _float64_rows(folder / f"float64-{threads}.json", threads)
         rows += _memory_rows(folder / f"memory-G64-{threads}.json", threads)
         rows += _overhead_rows(folder / f"overhead-{threads}.json", threads)
     return rows
@@ -165,6 +172,24 @@ def _layer_rows(
     reached = mean >= target and (least is None or ratios[worst] >= least)
     aim = f">= {target}" + (f", none under {least}" if least else "")
     return [Row(work, threads, aim, mean, ratios[worst], reached, f"least: {worst}; {len(ratios)} passes")]
+
+
+def _float64_rows(path: Path, threads: int) -> list[Row]:
+    if not path.exists():
+        return []
+    from .results import by_pass, load, ours
+
+    records = {f"{title} {r.passed}": r for (title, _, _), rs in by_pass(load(path).records).items() if (r := ours(rs))}
+    ratios = {
+        name: single.summary.median / double.summary.median
+        for name, single in records.items()
+        if (double := records.get(name.replace(" ", DOUBLE + " ", 1)))
+    }
+    if not ratios:
+        return []
+    mean, worst = geometric_mean(list(ratios.values())), min(ratios, key=lambda name: ratios[name])
+    note = f"least: {worst}; {len(ratios)} passes"
+    return [Row("speed in float64 / in float32", threads, ">= 0.4", mean, ratios[worst], mean >= 0.4, note)]
 
 
 def _memory_rows(path: Path, threads: int) -> list[Row]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from planted import Right
 
-from benchmarks import peers, runner, scaling, steps, targets
+from benchmarks import peers, results, runner, scaling, steps, targets
 from benchmarks.ci import cases
 from benchmarks.descriptor import parse
 from benchmarks.results import load
@@ -157,7 +157,16 @@ def test_targets_are_judged(tmp_path):
         "overhead-1.json",
         {"operators": 10, "seconds": {"ours": [2e-5] * 9, "PyTorch": [1e-5] * 9, "MyGrad": [4e-5] * 9}},
     )
+    times = {"D28.1": 0.2, "D28.1.f64": 0.4, "R1": 0.2, "R1.f64": 0.8}
+    records = [
+        runner.Record(f'conv n"{name}"', name, "FWD_B", "ours", 1, 1, samples=[seconds] * 9)
+        for name, seconds in times.items()
+    ]
+    results.save(tmp_path / "float64-2.json", results.Results({}, records))
     rows = {row.work: row for row in targets.table(tmp_path)}
+    assert rows["speed in float64 / in float32"].mean == pytest.approx(0.125**0.5)
+    assert rows["speed in float64 / in float32"].least == pytest.approx(0.25)
+    assert not rows["speed in float64 / in float32"].reached
     assert rows["G28 step"].mean == pytest.approx(2.5)
     assert rows["G28 step"].reached
     assert rows["peak memory of the G64 step / PyTorch's"].reached
