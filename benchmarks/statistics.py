@@ -188,9 +188,10 @@ def _judged(ratio: float, low: float, high: float, effect: float) -> tuple[str, 
 
 def instability(samples: list[float]) -> str:
     """Return what makes samples untrustworthy, or an empty text."""
-    if len(samples) < 6:
-        return ""
     summary = summarise(samples)
+    if len(samples) < 6:  # too few for quartiles: from the least to the most, with twice the allowance
+        reach = (max(samples) - min(samples)) / summary.median
+        return f"its {len(samples)} samples range over {reach:.0%} of the median" if reach > 0.3 else ""
     spread = (summary.upper - summary.lower) / summary.median
     half = len(samples) // 2
     drift = float(np.median(samples[half:]) / np.median(samples[:half])) - 1

@@ -115,3 +115,5 @@ def test_instability_is_said():
     assert statistics.instability([1.0] * 20) == ""
     assert "drifts by +30%" in statistics.instability([1.0] * 10 + [1.3] * 10 + [1.3])
     assert "spread over" in statistics.instability([1.0, 1.5, 1.0, 1.5] * 5)
+    assert statistics.instability([1.0, 1.2, 1.1]) == statistics.instability([1.0]) == ""
+    assert "its 3 samples range over 42%" in statistics.instability([1.0, 1.5, 1.2])
