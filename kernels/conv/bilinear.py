@@ -55,6 +55,7 @@ derivative by w is G'(Y'gy * Tx). The P products per tile are the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
@@ -135,7 +136,8 @@ Place = tuple[int, int]
 Terms = Mapping[Place, float]
 
 
-class Square(NamedTuple):
+@dataclass(frozen=True, eq=False)  # equal to itself alone: a key of what follows from it
+class Square:
     """An algorithm in two dimensions: a ``Line`` along the rows and along the columns. As there; places are pairs."""
 
     source: list[list[Terms]]

@@ -23,17 +23,18 @@ from __future__ import annotations
 import numpy as np
 
 from . import products
-from .plan import Pair, forward_walk, input_grad_walk
+from .plan import Elements, Pair, forward_walk, input_grad_walk
 
 _ONE = (1, 1)
 
 
-def _folded(kernel: Pair, scale: Pair) -> list[list[Pair]]:
+def _folded(kernel: Pair, scale: Pair) -> Elements:
     """For each axis, the range of filter elements that each element of the folded filter is the sum of."""
-    return [
-        [(max(0, k - 1 - t), min(k, k - 1 - t + s)) for t in range(k + s - 1)]
+    rows, columns = (
+        tuple((max(0, k - 1 - t), min(k, k - 1 - t + s)) for t in range(k + s - 1))
         for k, s in zip(kernel, scale, strict=True)
-    ]
+    )
+    return rows, columns
 
 
 def _cut(kernel: Pair, padding: Pair) -> Pair:

@@ -24,10 +24,12 @@ weights: it holds a range of kernel rows and of kernel columns (``upsample_conv/
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
 Pair = tuple[int, int]
+Elements = tuple[tuple[Pair, ...], tuple[Pair, ...]]  # ranges of kernel rows, and of kernel columns
 
 
 class Tap(NamedTuple):
@@ -44,10 +46,15 @@ class Phase(NamedTuple):
 
     row: int
     column: int
-    taps: list[Tap]
+    taps: tuple[Tap, ...]
 
 
-@dataclass(frozen=True)
+# For functions of shapes, which a network calls with the same few in every step: what they work out takes up to a
+# millisecond of Python. Walks are made by them too, so a walk need only be equal to itself to be a key in turn.
+made_once = functools.lru_cache(maxsize=1024)
+
+
+@dataclass(frozen=True, eq=False)
 class Walk:
     """A convolution as walks over one grid of q, one for each phase of the output, row by row of phases.
 
@@ -59,7 +66,7 @@ class Walk:
     grid: Pair
     step: Pair
     stride: Pair
-    phases: list[Phase]
+    phases: tuple[Phase, ...]
 
     @property
     def taps(self) -> list[Tap]:
@@ -73,22 +80,25 @@ class Walk:
         return min(rows), max(rows), min(columns), max(columns)
 
 
-def plain(kernel: Pair) -> list[list[Pair]]:
+def plain(kernel: Pair) -> Elements:
     """The kernel's own rows and columns, each a range of one."""
-    return [[(u, u + 1) for u in range(size)] for size in kernel]
+    rows, columns = (tuple((u, u + 1) for u in range(size)) for size in kernel)
+    return rows, columns
 
 
-def forward_walk(out_hw: Pair, kernel: list[list[Pair]], stride: Pair, padding: Pair, dilation: Pair) -> Walk:
+@made_once
+def forward_walk(out_hw: Pair, kernel: Elements, stride: Pair, padding: Pair, dilation: Pair) -> Walk:
     """conv2d: q is the output pixel, and there is one phase with the whole kernel."""
-    taps = [
+    taps = tuple(
         Tap(u * dilation[0] - padding[0], v * dilation[1] - padding[1], rows, columns)
         for u, rows in enumerate(kernel[0])
         for v, columns in enumerate(kernel[1])
-    ]
-    return Walk(out_hw, stride, (1, 1), [Phase(0, 0, taps)])
+    )
+    return Walk(out_hw, stride, (1, 1), (Phase(0, 0, taps),))
 
 
-def input_grad_walk(input_hw: Pair, kernel: list[list[Pair]], stride: Pair, padding: Pair, dilation: Pair) -> Walk:
+@made_once
+def input_grad_walk(input_hw: Pair, kernel: Elements, stride: Pair, padding: Pair, dilation: Pair) -> Walk:
     """conv2d_input_grad: input pixel i = q * stride + phase is the sum over the kernel elements u with
     (i + padding - u * dilation) divisible by the stride; the quotient is the output row that read it."""
 
@@ -100,22 +110,19 @@ def input_grad_walk(input_hw: Pair, kernel: list[list[Pair]], stride: Pair, padd
                 found.append((distance // stride[axis], elements))
         return found
 
-    phases = [
-        Phase(
-            r,
-            c,
-            [Tap(row, col, rows, cols) for row, rows in reached(0, r) for col, cols in reached(1, c)],
-        )
+    phases = tuple(
+        Phase(r, c, tuple(Tap(row, col, rows, cols) for row, rows in reached(0, r) for col, cols in reached(1, c)))
         for r in range(stride[0])
         for c in range(stride[1])
-    ]
+    )
     grid = (-(-input_hw[0] // stride[0]), -(-input_hw[1] // stride[1]))
     return Walk(grid, (1, 1), stride, phases)
 
 
+@made_once
 def mirrored(walk: Walk, source_hw: Pair) -> Walk:
     """The same pairs of pixels as a forward walk with step 1, seen from the source: q is the source's pixel and
     each tap is where the output that read it lies."""
     (phase,) = walk.phases
-    taps = [tap._replace(row=-tap.row, column=-tap.column) for tap in phase.taps]
-    return Walk(source_hw, (1, 1), (1, 1), [Phase(0, 0, taps)])
+    taps = tuple(tap._replace(row=-tap.row, column=-tap.column) for tap in phase.taps)
+    return Walk(source_hw, (1, 1), (1, 1), (Phase(0, 0, taps),))

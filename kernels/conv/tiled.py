@@ -11,7 +11,7 @@ from ..simd import MAX_DEPTH, PITCH, ROW_STEP, lanes
 from . import blocks, tile_products, tile_tasks
 from .bilinear import Square
 from .memory import streamed, up, workspace
-from .plan import Pair
+from .plan import Pair, made_once
 
 # What a task stages is read once per product, so it may lie in the third cache; the products and the block of B that
 # is multiplied belong in the second.
@@ -19,6 +19,8 @@ _STAGE_BYTES = 2048 * 1024
 _PRODUCT_BYTES = 1280 * 1024
 # Parts of a weight gradient, of channels and of images, if there are so many groups of images.
 _MOST_SLICES = 4
+
+Shape = tuple[int, ...]
 
 
 class Placed(NamedTuple):
@@ -56,19 +58,19 @@ def _parts(count: int, most: int) -> int:
     return -(-count // -(-count // max(1, most)))
 
 
-def _outline(placed: Placed, x: np.ndarray, y: np.ndarray, kernel: Pair) -> tile_products.Tiling:
+def _outline(placed: Placed, x_shape: Shape, y_shape: Shape, kernel: Pair) -> tile_products.Tiling:
     """Return the sizes that follow from the algorithm and the shapes; the others are still 0."""
     algorithm = placed.algorithm
     products, kinds = len(algorithm.source), len(algorithm.source[0])
-    rows, columns = (-(-(count + crop) // algorithm.side) for count, crop in zip(y.shape[2:], placed.crop, strict=True))
+    rows, columns = (-(-(count + crop) // algorithm.side) for count, crop in zip(y_shape[2:], placed.crop, strict=True))
     return tile_products.Tiling(
-        images=x.shape[0],
-        channels=x.shape[1],
-        height=x.shape[2],
-        width=x.shape[3],
-        out_channels=y.shape[1],
-        out_height=y.shape[2],
-        out_width=y.shape[3],
+        images=x_shape[0],
+        channels=x_shape[1],
+        height=x_shape[2],
+        width=x_shape[3],
+        out_channels=y_shape[1],
+        out_height=y_shape[2],
+        out_width=y_shape[3],
         products=products,
         kinds=kinds,
         elements=kernel[0] * kernel[1],
@@ -87,20 +89,28 @@ def _outline(placed: Placed, x: np.ndarray, y: np.ndarray, kernel: Pair) -> tile
     )
 
 
-def convolve(
-    placed: Placed, x: np.ndarray, w: np.ndarray, strides: Pair, kernel: Pair, bias: np.ndarray, y: np.ndarray
-) -> bool:
-    """y = the convolution of x with w, plus bias, which may have length 0. Return False if some of it is not finite.
+class Plan(NamedTuple):
+    """Everything that `tile_tasks.run_tasks` is called with besides its arrays: it follows from their shapes."""
 
-    ``strides`` are those of w by output channel and by channel of x; its ``kernel`` is contiguous.
-    """
+    memory: int  # numbers of working memory in all
+    workers_at: int  # in it: the workers' own
+    panels_at: int  # A, the sums of weights
+    own_pixels: np.ndarray
+    table: tuple[np.ndarray, np.ndarray, np.ndarray]
+    tiling: np.ndarray
+    slices: int = 1  # of a weight gradient, whose parts are the first numbers of the memory if there are several
+
+
+@made_once
+def _convolution(
+    placed: Placed, x_shape: Shape, y_shape: Shape, kernel: Pair, dtype: np.dtype, workers: int, streamed: bool
+) -> Plan:
     algorithm = placed.algorithm
-    outline = _outline(placed, x, y, kernel)
+    outline = _outline(placed, x_shape, y_shape, kernel)
     products, kinds, side, step, span = outline.products, outline.kinds, outline.side, outline.step, outline.span
     channels, out_channels = outline.channels, outline.out_channels
     rows, columns, line = outline.rows, outline.columns, outline.line
-    workers = numba.get_num_threads()
-    lane, size = lanes(x.itemsize), x.itemsize
+    lane, size = lanes(dtype.itemsize), dtype.itemsize
     stripe = 2 * lane
     groups = -(-outline.images // lane)
 
@@ -152,34 +162,48 @@ def convolve(
         product_pitch=product_rows * pitch,
         memory=up(memory_size, 16),
         tasks=groups * bands,
-        streamed=streamed(y, y[0].size, lane),
+        streamed=streamed,
     )
-    panels = products * tiling.channel_blocks * padded_rows * PITCH
-    memory = workspace(workers * tiling.memory + panels, x.dtype)
+    return Plan(
+        memory=workers * tiling.memory + products * tiling.channel_blocks * padded_rows * PITCH,
+        workers_at=0,
+        panels_at=workers * tiling.memory,
+        own_pixels=_own_pixels(algorithm),
+        table=_table(sums, dtype),
+        tiling=blocks.record(tiling),
+    )
+
+
+def convolve(
+    placed: Placed, x: np.ndarray, w: np.ndarray, strides: Pair, kernel: Pair, bias: np.ndarray, y: np.ndarray
+) -> bool:
+    """y = the convolution of x with w, plus bias, which may have length 0. Return False if some of it is not finite.
+
+    ``strides`` are those of w by output channel and by channel of x; its ``kernel`` is contiguous.
+    """
+    workers, bypass = numba.get_num_threads(), streamed(y, y[0].size, lanes(x.itemsize))
+    plan = _convolution(placed, x.shape, y.shape, kernel, x.dtype, workers, bypass)
+    memory = workspace(plan.memory, x.dtype)
     finite = np.ones(workers, np.int64)
     if not bias.size:
-        bias = np.zeros(out_channels, y.dtype)
-    table = _table(sums, x.dtype)
+        bias = np.zeros(y.shape[1], y.dtype)
     for what in (tile_tasks.SUM_WEIGHTS, tile_tasks.CONVOLVE):
         tile_tasks.run_tasks(
-            what, x.reshape(-1), w.reshape(-1), bias, y.reshape(-1), memory[workers * tiling.memory :], memory,
-            finite, strides, _own_pixels(algorithm), *table, blocks.record(tiling),
+            what, x.reshape(-1), w.reshape(-1), bias, y.reshape(-1), memory[plan.panels_at :], memory, finite, strides,
+            plan.own_pixels, *plan.table, plan.tiling,
         )  # fmt: skip
     return bool(finite.all())
 
 
-def correlate(placed: Placed, x: np.ndarray, y: np.ndarray, gw: np.ndarray, strides: Pair, kernel: Pair) -> bool:
-    """gw = the gradient by w of sum(y * convolution of x with w). Return False if some of it is not finite.
-
-    ``strides`` are those of gw by channel of y and by channel of x; its ``kernel`` is contiguous.
-    """
+@made_once
+def _correlation(placed: Placed, x_shape: Shape, y_shape: Shape, kernel: Pair, dtype: np.dtype, workers: int) -> Plan:
     algorithm = placed.algorithm
-    outline = _outline(placed, x, y, kernel)
+    outline = _outline(placed, x_shape, y_shape, kernel)
     products, kinds, side, step, span = outline.products, outline.kinds, outline.side, outline.step, outline.span
     channels, rows, columns, line = outline.channels, outline.rows, outline.columns, outline.line
-    workers = numba.get_num_threads()
-    lane = lanes(x.itemsize)
+    lane = lanes(dtype.itemsize)
     pitch = up(outline.out_channels, 2 * lane) + 16
+    gradient_size = outline.out_channels * channels * outline.elements
 
     chunk = _parts(channels, MAX_DEPTH // kinds)
     # Every block of channels stages the gradients and sums them again. So few blocks get slices of the images to divide
@@ -189,7 +213,7 @@ def correlate(placed: Placed, x: np.ndarray, y: np.ndarray, gw: np.ndarray, stri
     slice_groups = -(-groups // slices)
     slices = -(-groups // slice_groups)
     chunk = -(-channels // up(-(-channels // chunk), min(-(-workers // slices), channels)))
-    tile_row = (chunk * line * step + columns * side * side * pitch) * lane * x.itemsize
+    tile_row = (chunk * line * step + columns * side * side * pitch) * lane * dtype.itemsize
     band_rows = _parts(rows, _STAGE_BYTES // tile_row)
     tiles_at_once = MAX_DEPTH // lane
     block_columns = _parts(columns, tiles_at_once)
@@ -230,17 +254,35 @@ def correlate(placed: Placed, x: np.ndarray, y: np.ndarray, gw: np.ndarray, stri
         memory=up(results_at + outline.elements * pitch, 16),
         tasks=-(-channels // chunk) * slices,
         slice_images=slice_groups * lane,
-        gradient_size=gw.size,
+        gradient_size=gradient_size,
     )
     sums = _pixel_sums(algorithm, line * lane, lane) + of_products + list(of_elements.values())
+    of_slices = up(slices * gradient_size, 16) if slices > 1 else 0
+    return Plan(
+        memory=of_slices + workers * tiling.memory,
+        workers_at=of_slices,
+        panels_at=0,
+        own_pixels=_own_pixels(algorithm),
+        table=_table(sums, dtype),
+        tiling=blocks.record(tiling),
+        slices=slices,
+    )
+
+
+def correlate(placed: Placed, x: np.ndarray, y: np.ndarray, gw: np.ndarray, strides: Pair, kernel: Pair) -> bool:
+    """gw = the gradient by w of sum(y * convolution of x with w). Return False if some of it is not finite.
+
+    ``strides`` are those of gw by channel of y and by channel of x; its ``kernel`` is contiguous.
+    """
+    workers = numba.get_num_threads()
+    plan = _correlation(placed, x.shape, y.shape, kernel, x.dtype, workers)
+    memory = workspace(plan.memory, x.dtype)
     finite = np.ones(workers, np.int64)
-    of_slices = up(slices * gw.size, 16) if slices > 1 else 0
-    memory = workspace(of_slices + workers * tiling.memory, x.dtype)
-    gradients, memory = (memory[: slices * gw.size] if slices > 1 else gw.reshape(-1)), memory[of_slices:]
+    gradients = memory[: plan.slices * gw.size] if plan.slices > 1 else gw.reshape(-1)
     tile_tasks.run_tasks(
-        tile_tasks.CORRELATE, x.reshape(-1), gradients, np.empty(0, x.dtype), y.reshape(-1), memory[:0], memory,
-        finite, strides, _own_pixels(algorithm), *_table(sums, x.dtype), blocks.record(tiling),
+        tile_tasks.CORRELATE, x.reshape(-1), gradients, np.empty(0, x.dtype), y.reshape(-1), memory[:0],
+        memory[plan.workers_at :], finite, strides, plan.own_pixels, *plan.table, plan.tiling,
     )  # fmt: skip
-    if slices > 1:
-        np.sum(gradients.reshape(slices, *gw.shape), axis=0, out=gw)
+    if plan.slices > 1:
+        np.sum(gradients.reshape(plan.slices, *gw.shape), axis=0, out=gw)
     return bool(finite.all())
