@@ -131,7 +131,9 @@ def roofline(records: Sequence[Record], ceilings: Ceilings, colours: dict[str, s
     xs = _powers(min(*intensity, ceilings.gflops / ceilings.gbytes / 2), max(intensity) * 1.4)
     fastest, slowest = max(ceilings.gflops, *(r.gflops for r in points)), min(r.gflops for r in points)
     ys = _powers(max(slowest / 1.2, fastest / 3000), fastest * 1.3)
-    x0, x1, y0, y1 = xs[0], max(xs[-1], max(intensity) * 1.4), ys[0], max(ys[-1], fastest * 1.3)
+    x0, x1, y1 = xs[0], max(xs[-1], max(intensity) * 1.4), max(ys[-1], fastest * 1.3)
+    strip = 92 / (height - top - bottom)  # of the height, below all marks: for the names of layers
+    y0 = ys[0] / (y1 / ys[0]) ** (strip / (1 - strip))
 
     def x(value: float) -> float:
         return left + (WIDTH - left - right) * math.log(value / x0) / math.log(x1 / x0)
