@@ -69,26 +69,37 @@ def copy_every_second(typing, target, target_at, source, source_at, count):
     return signature, emit
 
 
-@intrinsic
-def write_run(typing, target, target_at, source, source_at, addend, count):
-    """target[i] = source[i] + ``addend`` for i < ``count`` (>= 1). Writes no more; reads whole registers."""
-    signature = types.void(target, types.intp, source, types.intp, target.dtype, types.intp)
+def _write_intrinsic(streaming: bool) -> Callable[..., Any]:
+    @intrinsic
+    def write(typing, target, target_at, source, source_at, addend, count):
+        signature = types.void(target, types.intp, source, types.intp, target.dtype, types.intp)
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, target_at, source, source_at, addend, count = arguments
-        vectors = _Vectors(context, builder, signature.args[0])
-        to = vectors.pointer(signature.args[0], target, target_at)
-        origin = vectors.pointer(signature.args[2], source, source_at)
-        addends = vectors.repeat(addend)
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            target, target_at, source, source_at, addend, count = arguments
+            vectors = _Vectors(context, builder, signature.args[0])
+            to = vectors.pointer(signature.args[0], target, target_at)
+            origin = vectors.pointer(signature.args[2], source, source_at)
+            addends = vectors.repeat(addend)
 
-        def body(i: Any) -> None:
-            value = builder.fadd(vectors.load(builder.gep(origin, [i])), addends)
-            vectors.store_first(builder.sub(count, i), value, builder.gep(to, [i]))
+            def body(i: Any) -> None:
+                value = builder.fadd(vectors.load(builder.gep(origin, [i])), addends)
+                if streaming:
+                    vectors.store(value, builder.gep(to, [i]), streaming)
+                else:
+                    vectors.store_first(builder.sub(count, i), value, builder.gep(to, [i]))
 
-        vectors.loop(count, body)
-        return context.get_dummy_value()
+            vectors.loop(count, body)
+            return context.get_dummy_value()
 
-    return signature, emit
+        return signature, emit
+
+    return write
+
+
+# target[i] = source[i] + ``addend`` for i < ``count`` (>= 1). Writes no more; reads whole registers.
+write_run = _write_intrinsic(False)
+# The same past the caches: the target must be aligned to a whole register, and ``count`` be that of whole ones.
+stream_sum = _write_intrinsic(True)
 
 
 @intrinsic

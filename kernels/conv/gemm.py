@@ -8,7 +8,8 @@ convolution is A @ B. B is never made as a whole: it repeats every source pixel 
 of one or two hundred pixels q and keeps all it needs in its processor's cache. For some channels at a time:
 
     1 stage      copy what the block's taps look at, the zero padding written out (``blocks.py``)
-    2 pack       at most 256 rows of B for the block's pixels, by copying runs out of the stage
+    2 pack       at most 256 rows of B for the block's pixels, by copying runs out of the stage; with one tap and no
+                 padding the stage is B already
     3 multiply   A's panels of 12 rows by B's stripes of two registers, added to the sums
 
 Steps 2 and 3 come once for each phase of the output. In the end
@@ -26,7 +27,7 @@ from numba import prange
 
 from ..jit import kernel
 from ..simd import AHEAD, MAX_DEPTH, PITCH, ROW_STEP, UNIT, multiply_tile_high, multiply_tile_low, multiply_tile_middle
-from ..simd_runs import copy_run, prefetch, write_interleaved, write_run
+from ..simd_runs import copy_run, prefetch, stream_sum, write_interleaved, write_run
 from .blocks import locate, stage
 
 REGISTER_BYTES = UNIT.register_bytes
@@ -41,6 +42,8 @@ class Product(NamedTuple):
     pitch: int  # numbers from one row of B, or of the sums, to the next
     memory: int  # numbers of memory for one worker
     padded_rows: int  # rows of A in all, with what fills the last row step
+    staged: int  # 1 if the stage is B
+    streamed: int  # 1 if the output is written past the caches, in whole registers
     parts: int  # blocks of k in one channel block: more than one only if the kernel has over MAX_DEPTH taps
     tasks: int
 
@@ -141,6 +144,9 @@ def _finish(y, bias, memory, table, shape, product, first_channel, rows, block_r
         for r in range(block_rows):
             to = plane + table[shape.block_rows + r]
             source = product.sums_at + m * product.pitch + r * width
+            if product.streamed:
+                stream_sum(y, to, memory, source, b, count)
+                continue
             for _ in range(min(shape.stride_height, shape.out_height - table[2 * shape.block_rows + r])):
                 # The same row two planes on: too far away for the processor to expect.
                 for j in range(0, count, 64 // y.itemsize):
@@ -183,10 +189,11 @@ def _task(x, a, bias, y, memory, table, tap_at, phase_taps, phase_a, shape, prod
             for part in range(-(-channels * taps // MAX_DEPTH)):
                 k = part * MAX_DEPTH
                 depth = min(MAX_DEPTH, channels * taps - k)
-                pack(
-                    memory, product.columns_at, product.pitch, table, block_rows, width, shape.channel_pitch,
-                    tap_at, phase_taps[phase], taps, k, depth,
-                )  # fmt: skip
+                if not product.staged:
+                    pack(
+                        memory, product.columns_at, product.pitch, table, block_rows, width, shape.channel_pitch,
+                        tap_at, phase_taps[phase], taps, k, depth,
+                    )  # fmt: skip
                 panel = ((group * channel_blocks + channel_block) * product.parts + part) * product.padded_rows
                 multiply(
                     memory, sums, product.pitch, a, phase_a[phase] + (panel + first_m) * PITCH, rows,

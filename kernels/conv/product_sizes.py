@@ -128,8 +128,12 @@ def wide_sizes(
     strides: Strides,
     itemsize: int,
     workers: int,
+    streamed: bool,
 ) -> Wide:
-    """Return the sizes of ``gemm.convolve``; ``rows`` counts the output channels of a group."""
+    """Return the sizes of ``gemm.convolve``; ``rows`` counts the output channels of a group.
+
+    ``streamed`` says that rows of the output may be written past the caches.
+    """
     phases = len(walk.phases)
     stripe = 2 * lanes(itemsize)
     # At most 256 output channels to a task, and few enough pixels that their sums stay in the cache.
@@ -143,8 +147,13 @@ def wide_sizes(
         row_chunk = up(-(-rows // parts), PANEL_ROWS)
 
     pitch = up(shape.block_rows * shape.block_width, stripe) + 16
-    columns_at = up(shape.channel_block * shape.channel_pitch + stripe, 16)
-    sums_at = columns_at + MAX_DEPTH * pitch
+    # One tap, rows side by side, and blocks of one width: then a staged channel is a row of B.
+    staged = len(walk.taps) == shape.tap_lines == walk.step[0] == walk.step[1] == phases == 1
+    staged = staged and shape.line == shape.block_width and shape.grid_width % shape.block_width == 0
+    if staged:
+        shape = shape._replace(channel_pitch=pitch)
+    columns_at = 0 if staged else up(shape.channel_block * shape.channel_pitch + stripe, 16)
+    sums_at = columns_at + MAX_DEPTH * pitch + stripe
     padded_rows = up(rows, ROW_STEP)
     most_taps = max(len(phase.taps) for phase in walk.phases)
     product = gemm.Product(
@@ -152,6 +161,8 @@ def wide_sizes(
         columns_at=columns_at,
         sums_at=sums_at,
         pitch=pitch,
+        staged=staged,
+        streamed=streamed and walk.stride == (1, 1) and shape.block_width % lanes(itemsize) == 0,
         memory=up(sums_at + phases * row_chunk * pitch, 16),
         padded_rows=padded_rows,
         parts=max(1, -(-shape.channel_block * most_taps // MAX_DEPTH)),

@@ -46,8 +46,9 @@ def convolve(
 def _convolve_wide(
     walk: Walk, x: np.ndarray, w: np.ndarray, strides: Strides, rows: int, bias: np.ndarray, y: np.ndarray
 ) -> None:
-    groups = y.shape[1] // rows
-    plan = wide_sizes(walk, x.shape, groups, rows, y.shape[2:], strides, x.itemsize, numba.get_num_threads())
+    groups, workers = y.shape[1] // rows, numba.get_num_threads()
+    bypass = streamed(y, y.shape[3], lanes(x.itemsize))
+    plan = wide_sizes(walk, x.shape, groups, rows, y.shape[2:], strides, x.itemsize, workers, bypass)
     memory = workspace(plan.memory, x.dtype)
     tables = np.empty(plan.table, np.int64)
     for packing in (True, False):

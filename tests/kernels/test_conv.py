@@ -9,7 +9,7 @@ import pytest
 from layouts import assert_any_layout, assert_same_bits
 
 from scratchgan import kernels
-from scratchgan.kernels.conv import reference
+from scratchgan.kernels.conv import memory, reference
 from scratchgan.kernels.simd import PANEL_ROWS, ROW_STEP, lanes
 
 Pair = tuple[int, int]
@@ -128,9 +128,32 @@ EDGES = {
 }
 
 
-@pytest.mark.parametrize("name", EDGES)
+# One tap: the stage is the matrix. Rows of whole registers and not, blocks that end in an image and in a row, more
+# channels than are staged together.
+ONE_TAP = {
+    f"{n} of {height} x {width}, {channels} channels": Case(n, channels, (height, width), 9, (1, 1))
+    for n, height, width in ((3, 1, 1), (5, 3, 7), (3, 17, STRIPE // 2), (2, 9, STRIPE), (2, 3, 300), (2, 2, 512))
+    for channels in (5, 300)
+}
+
+
+@pytest.mark.parametrize("name", [*EDGES, *ONE_TAP])
 def test_edges(name: str) -> None:
-    check(EDGES[name])
+    check((EDGES | ONE_TAP)[name])
+
+
+@pytest.mark.parametrize("name", [*ONE_TAP, "rows of B in several blocks", "1x1 with padding"])
+def test_large_results_go_past_the_cache(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rows begin at whole registers; the others do not. The bits are the same."""
+    monkeypatch.setattr(memory, "_STREAM_BYTES", 0)
+    case = (EDGES | ONE_TAP)[name]
+    check(case)
+    rng = np.random.default_rng(1)
+    x = integers(rng, case.n, case.channels, *case.size)
+    w = integers(rng, case.outputs, case.channels, *case.kernel)
+    expected = kernels.conv2d(x, w, **case.options())
+    out = np.empty(expected.size + 1, np.float32)[1:].reshape(expected.shape)  # no register of it is aligned
+    assert_equal(kernels.conv2d(x, w, out=out, **case.options()), expected)
 
 
 @pytest.mark.parametrize("seed", range(12))
