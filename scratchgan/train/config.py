@@ -73,7 +73,7 @@ class TrainConfig:
     gradient_penalty: float = _setting(10.0, "wgan-gp: lambda, the weight of its penalty", at_least=0)
     r1: float | None = _setting(
         None,
-        "gamma of the R1 penalty on D's gradient at real images; 0 is none (None: 0.3, but 0 for wgan-gp and for "
+        "gamma of the R1 penalty on D's gradient at real images; 0 is none (None: 3, but 0 for wgan-gp and for "
         "d_norm=batch)",
         at_least=0,
     )
@@ -81,8 +81,8 @@ class TrainConfig:
 
     batch: int = _setting(32, "images in a batch", at_least=2)
     steps: int = _setting(2500, "training steps, each one update of G", at_least=1, on_resume=True)
-    lr_g: float = _setting(1e-3, "Adam's learning rate for G", above=0)
-    lr_d: float = _setting(1e-3, "Adam's learning rate for D", above=0)
+    lr_g: float = _setting(2e-3, "Adam's learning rate for G", above=0)
+    lr_d: float = _setting(2e-3, "Adam's learning rate for D", above=0)
     lr_end: float = _setting(
         0.1, "the learning rates fall along half a cosine to this part of themselves; 1: they stay", at_least=0
     )
@@ -161,7 +161,7 @@ class TrainConfig:
             raise ConfigError(f"width={self.width} is not for model=gan28, whose widths are fixed")
         r1, d_norm = self.r1, self.d_norm
         if r1 is None:
-            r1 = 0.0 if self.loss == "wgan-gp" or d_norm == "batch" else 0.3
+            r1 = 0.0 if self.loss == "wgan-gp" or d_norm == "batch" else 3.0
         if d_norm == "auto":
             d_norm = "none" if model != "gan" or r1 > 0 else "layer" if self.loss == "wgan-gp" else "batch"
         smoothing = self.label_smoothing

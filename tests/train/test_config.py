@@ -94,7 +94,7 @@ def test_settings_that_contradict_each_other():
 
 def test_what_is_left_open_is_decided_by_the_data_and_the_loss():
     done = TrainConfig().completed((3, 32, 32))
-    assert (done.size, done.channels, done.d_norm, done.r1) == (32, 3, "none", 0.3)
+    assert (done.size, done.channels, done.d_norm, done.r1) == (32, 3, "none", 3.0)
     for settings, d_norm, r1 in [
         ({"loss": "wgan-gp"}, "layer", 0.0),
         ({"loss": "wgan-gp", "r1": 1.0}, "none", 1.0),
