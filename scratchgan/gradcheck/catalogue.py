@@ -69,17 +69,17 @@ def _broadcast() -> list[Plant]:
 
 
 def _graph() -> list[Plant]:
-    add = "add(arrived[edge], gx)"
-    walk = "node.backward(needs, gys, create_graph)"
+    add = "add(before, gx)"
+    before = "arrived.get(edge)"
 
     def sweep(name: str, *edits: tuple[str, str]) -> Plant:
         return Plant(name, "graph", "engine", ("graphs",), f"{ENGINE}:_sweep", edits)
 
     return [
         sweep("accumulate becomes overwrite", (add, "gx")),
-        sweep("diamond counted twice", (add, "add(add(arrived[edge], gx), gx)")),
-        sweep("only the first branch", (add, "arrived[edge]")),
-        sweep("f(x, x)", (walk, f"dict({walk}).items()")),
+        sweep("diamond counted twice", (add, "add(add(before, gx), gx)")),
+        sweep("only the first branch", (add, "before")),
+        sweep("f(x, x)", (before, f"None if edge in node.edges[:i] else {before}")),
         Plant(
             "nodes visited in the wrong order",
             "graph",

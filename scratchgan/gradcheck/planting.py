@@ -68,7 +68,8 @@ def _bindings(function: Any, package: str) -> list[tuple[Any, str]]:
 
 
 def _edited(plant: Plant, original: Any) -> Any:
-    function = getattr(original, "py_func", original)  # a Numba dispatcher keeps its Python function
+    # A Numba dispatcher keeps its Python function, and a cache the one that it wraps.
+    function = inspect.unwrap(getattr(original, "py_func", original))
     source = textwrap.dedent(inspect.getsource(function))
     source = source[re.search(r"^def ", source, re.MULTILINE).start() :]  # type: ignore[union-attr]
     for old, new in plant.edits:

@@ -98,10 +98,10 @@ def test_what_is_left_open_is_decided_by_the_data_and_the_loss():
     for settings, d_norm, r1 in [
         ({"loss": "wgan-gp"}, "layer", 0.0),
         ({"loss": "wgan-gp", "r1": 1.0}, "none", 1.0),
-        ({"loss": "hinge"}, "none", 0.3),
+        ({"loss": "hinge"}, "none", 3.0),
         ({"r1": 0.0}, "batch", 0.0),
         ({"d_norm": "batch"}, "batch", 0.0),
-        ({"d_norm": "none"}, "none", 0.3),
+        ({"d_norm": "none"}, "none", 3.0),
     ]:
         decided = TrainConfig(**settings).completed((3, 32, 32))
         assert (decided.d_norm, decided.r1) == (d_norm, r1), settings

@@ -14,6 +14,7 @@ from scratchgan.data import DataError
 from scratchgan.train import ConfigError, TrainConfig, Trainer, TrainError, load_run, read_log
 from scratchgan.train.checkpoint import checkpoint_path, checkpoint_steps, load_checkpoint
 from scratchgan.train.game import Game
+from scratchgan.train.losses import r1_penalty
 from scratchgan.train.watch import Watch
 
 
@@ -144,7 +145,10 @@ def test_one_step_moves_each_network_along_its_own_gradient():
 
     fake = twin.generator(twin._latents())
     d = twin.discriminator
-    g_d = grad(twin.loss.discriminator(d(batch), d(fake.detach())), d.parameters())
+    real = Tensor(batch, requires_grad=True)
+    logits = d(real)
+    loss = twin.loss.discriminator(logits, d(fake.detach())) + r1_penalty(logits, real) * config.r1
+    g_d = grad(loss, d.parameters())
     for p, old, g in zip(game.discriminator.parameters(), before_d, g_d, strict=True):
         np.testing.assert_allclose(p.data, old - 1e-3 * np.sign(g.data), atol=2e-4)
     d.load_state_dict(game.discriminator.state_dict())  # G meets the updated D

@@ -193,7 +193,7 @@ def test_what_may_not_change_on_resume(tmp_path):
         Trainer.resume(out, blobs(size=16))
     edited = json.loads((out / "config.json").read_text()) | {"lr_d": 0.5}
     (out / "config.json").write_text(json.dumps(edited))
-    with pytest.raises(ConfigError, match=r"was written with lr_d=0\.001, and lr_d=0\.5 would make it another run"):
+    with pytest.raises(ConfigError, match=r"was written with lr_d=0\.002, and lr_d=0\.5 would make it another run"):
         Trainer.resume(out, blobs())
 
 
