@@ -15,16 +15,26 @@ from numba import types
 from .simd import _INT, _Vectors, intrinsic
 
 
+def _ends(context: Any, builder: Any, signature: Any, arguments: Any) -> tuple[_Vectors, Any, Any]:
+    """Return the vectors of a run's numbers, and pointers to where it is written and read: (target, position, source,
+    position) are the first arguments of all that take one run to another."""
+    target, target_at, source, source_at = arguments[:4]
+    vectors = _Vectors(context, builder, signature.args[0])
+    return (
+        vectors,
+        vectors.pointer(signature.args[0], target, target_at),
+        vectors.pointer(signature.args[2], source, source_at),
+    )
+
+
 def _copy_intrinsic(streaming: bool) -> Callable[..., Any]:
     @intrinsic
     def copy(typing, target, target_at, source, source_at, count):
         signature = types.void(target, types.intp, source, types.intp, types.intp)
 
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            target, target_at, source, source_at, count = arguments
-            vectors = _Vectors(context, builder, signature.args[0])
-            to = vectors.pointer(signature.args[0], target, target_at)
-            origin = vectors.pointer(signature.args[2], source, source_at)
+            vectors, to, origin = _ends(context, builder, signature, arguments)
+            count = arguments[4]
 
             def body(i: Any) -> None:
                 vectors.store(vectors.load(builder.gep(origin, [i])), builder.gep(to, [i]), streaming)
@@ -52,10 +62,8 @@ def copy_every_second(typing, target, target_at, source, source_at, count):
     signature = types.void(target, types.intp, source, types.intp, types.intp)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, target_at, source, source_at, count = arguments
-        vectors = _Vectors(context, builder, signature.args[0])
-        to = vectors.pointer(signature.args[0], target, target_at)
-        origin = vectors.pointer(signature.args[2], source, source_at)
+        vectors, to, origin = _ends(context, builder, signature, arguments)
+        count = arguments[4]
         even = [2 * i for i in range(vectors.lanes)]
 
         def body(i: Any) -> None:
@@ -75,10 +83,8 @@ def _write_intrinsic(streaming: bool) -> Callable[..., Any]:
         signature = types.void(target, types.intp, source, types.intp, target.dtype, types.intp)
 
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            target, target_at, source, source_at, addend, count = arguments
-            vectors = _Vectors(context, builder, signature.args[0])
-            to = vectors.pointer(signature.args[0], target, target_at)
-            origin = vectors.pointer(signature.args[2], source, source_at)
+            vectors, to, origin = _ends(context, builder, signature, arguments)
+            addend, count = arguments[4:]
             addends = vectors.repeat(addend)
 
             def body(i: Any) -> None:
@@ -135,10 +141,8 @@ def add_run(typing, target, target_at, source, source_at, count):
     signature = types.void(target, types.intp, source, types.intp, types.intp)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, target_at, source, source_at, count = arguments
-        vectors = _Vectors(context, builder, signature.args[0])
-        to = vectors.pointer(signature.args[0], target, target_at)
-        origin = vectors.pointer(signature.args[2], source, source_at)
+        vectors, to, origin = _ends(context, builder, signature, arguments)
+        count = arguments[4]
 
         def body(i: Any) -> None:
             here = builder.gep(to, [i])

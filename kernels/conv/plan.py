@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 Pair = tuple[int, int]
+Sizes = tuple[int, ...]  # of an array
 Elements = tuple[tuple[Pair, ...], tuple[Pair, ...]]  # ranges of kernel rows, and of kernel columns
 
 

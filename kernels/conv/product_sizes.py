@@ -13,7 +13,7 @@ import numpy as np
 from ..simd import MAX_DEPTH, PITCH, ROW_STEP, lanes
 from . import blocks, gemm, shallow, thin, weight_gemm
 from .memory import up
-from .plan import Pair, Walk, made_once
+from .plan import Pair, Sizes, Walk, made_once
 
 PANEL_ROWS = 3 * ROW_STEP
 
@@ -41,7 +41,7 @@ def _blocks(walk: Walk, images: int, pixels: int, workers: int) -> tuple[int, in
 
 
 def _shape(
-    walk: Walk, x_shape: tuple[int, ...], groups: int, rows: int, out_hw: Pair, pixels: int, workers: int
+    walk: Walk, x_shape: Sizes, groups: int, rows: int, out_hw: Pair, pixels: int, workers: int
 ) -> tuple[blocks.Shape, np.ndarray]:
     """Return the sizes of a walk over x, and the position of each tap in the staged block.
 
@@ -121,7 +121,7 @@ class Wide(NamedTuple):
 @made_once
 def wide_sizes(
     walk: Walk,
-    x_shape: tuple[int, ...],
+    x_shape: Sizes,
     groups: int,
     rows: int,
     out_hw: Pair,
@@ -200,7 +200,7 @@ class Thin(NamedTuple):
 @made_once
 def thin_sizes(
     walk: Walk,
-    x_shape: tuple[int, ...],
+    x_shape: Sizes,
     groups: int,
     rows: int,
     out_hw: Pair,
@@ -274,7 +274,7 @@ class Correlation(NamedTuple):
 
 @made_once
 def correlation_sizes(
-    walk: Walk, x_shape: tuple[int, ...], groups: int, rows: int, y_hw: Pair, kernel: Pair, itemsize: int, workers: int
+    walk: Walk, x_shape: Sizes, groups: int, rows: int, y_hw: Pair, kernel: Pair, itemsize: int, workers: int
 ) -> Correlation:
     """Return the sizes of ``weight_gemm.correlate``; ``rows`` counts the channels of y in a group."""
     stripe = 2 * lanes(itemsize)
@@ -327,7 +327,7 @@ def correlation_sizes(
 
 @made_once
 def band_sizes(
-    x_shape: tuple[int, ...], w_shape: tuple[int, ...], y_shape: tuple[int, ...], biased: bool, stride: Pair,
+    x_shape: Sizes, w_shape: Sizes, y_shape: Sizes, biased: bool, stride: Pair,
     padding: Pair, dilation: Pair, itemsize: int, workers: int, streamed: bool,
 ) -> np.ndarray:  # fmt: skip
     """Return the sizes of ``shallow.convolve_shallow``; ``biased`` says that there is a bias."""

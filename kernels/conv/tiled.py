@@ -11,7 +11,7 @@ from ..simd import MAX_DEPTH, PITCH, ROW_STEP, lanes
 from . import blocks, tile_products, tile_tasks
 from .bilinear import Square
 from .memory import streamed, up, workspace
-from .plan import Pair, made_once
+from .plan import Pair, Sizes, made_once
 
 # What a task stages is read once per product, so it may lie in the third cache; the products and the block of B that
 # is multiplied belong in the second.
@@ -19,8 +19,6 @@ _STAGE_BYTES = 2048 * 1024
 _PRODUCT_BYTES = 1280 * 1024
 # Parts of a weight gradient, of channels and of images, if there are so many groups of images.
 _MOST_SLICES = 4
-
-Shape = tuple[int, ...]
 
 
 class Placed(NamedTuple):
@@ -58,7 +56,7 @@ def _parts(count: int, most: int) -> int:
     return -(-count // -(-count // max(1, most)))
 
 
-def _outline(placed: Placed, x_shape: Shape, y_shape: Shape, kernel: Pair) -> tile_products.Tiling:
+def _outline(placed: Placed, x_shape: Sizes, y_shape: Sizes, kernel: Pair) -> tile_products.Tiling:
     """Return the sizes that follow from the algorithm and the shapes; the others are still 0."""
     algorithm = placed.algorithm
     products, kinds = len(algorithm.source), len(algorithm.source[0])
@@ -103,7 +101,7 @@ class Plan(NamedTuple):
 
 @made_once
 def _convolution(
-    placed: Placed, x_shape: Shape, y_shape: Shape, kernel: Pair, dtype: np.dtype, workers: int, streamed: bool
+    placed: Placed, x_shape: Sizes, y_shape: Sizes, kernel: Pair, dtype: np.dtype, workers: int, streamed: bool
 ) -> Plan:
     algorithm = placed.algorithm
     outline = _outline(placed, x_shape, y_shape, kernel)
@@ -196,7 +194,7 @@ def convolve(
 
 
 @made_once
-def _correlation(placed: Placed, x_shape: Shape, y_shape: Shape, kernel: Pair, dtype: np.dtype, workers: int) -> Plan:
+def _correlation(placed: Placed, x_shape: Sizes, y_shape: Sizes, kernel: Pair, dtype: np.dtype, workers: int) -> Plan:
     algorithm = placed.algorithm
     outline = _outline(placed, x_shape, y_shape, kernel)
     products, kinds, side, step, span = outline.products, outline.kinds, outline.side, outline.step, outline.span
