@@ -5,6 +5,7 @@ Arrays are NumPy's, and then a Numba kernel runs, or CuPy's, and then a CUDA ker
 
 from __future__ import annotations
 
+import functools
 import importlib
 import itertools
 import math
@@ -16,6 +17,8 @@ from . import memory
 from .launch import current_runner, is_gpu_array
 
 Pair = tuple[int, int]
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def namespace(array: Any) -> Any:
@@ -31,7 +34,12 @@ def empty(shape: tuple[int, ...], like: Any, dtype: Any = None) -> Any:
 
 def kernels_for(family: str, array: Any) -> Any:
     """Return the module with a family's kernels for ``array``, its ``gpu`` or ``cpu``; ``family`` is __package__."""
-    return importlib.import_module(f"{family}.{'gpu' if is_gpu_array(array) else 'cpu'}")
+    return _import(family, "gpu" if is_gpu_array(array) else "cpu")
+
+
+@functools.cache
+def _import(family: str, kind: str) -> Any:
+    return importlib.import_module(f"{family}.{kind}")
 
 
 def run(family: str, name: str, elements: int, array: Any, *arguments: Any) -> Any:
@@ -99,26 +107,26 @@ def arrays(operator: str, **named: Any) -> tuple[Any, ...]:
     All must be NumPy arrays, or all CuPy arrays, of one floating dtype, float32 or float64; TypeError names the one
     that is not.
     """
-    first = ""
+    first, first_array, first_on_gpu = "", None, False
     prepared: list[Any] = []
     for name, array in named.items():
         on_gpu = is_gpu_array(array)
         if not on_gpu and not isinstance(array, np.ndarray):
             raise TypeError(f"{operator}: {name} must be a NumPy or CuPy array, got {place(array)}")
-        if array.dtype != np.float32 and array.dtype != np.float64:
+        if array.dtype not in _FLOATS:
             raise TypeError(
                 f"{operator}: {name} must be float32 or float64, got {array.dtype}; convert it with .astype"
             )
-        if not prepared:
-            first = name
-        elif on_gpu != is_gpu_array(named[first]):
+        if first_array is None:
+            first, first_array, first_on_gpu = name, array, on_gpu
+        elif on_gpu != first_on_gpu:
             raise TypeError(
-                f"{operator}: {name} is {place(array)} but {first} is {place(named[first])}; move one of them: "
+                f"{operator}: {name} is {place(array)} but {first} is {place(first_array)}; move one of them: "
                 "Tensor.to and Module.to take a device, cupy.asarray and .get() copy arrays"
             )
-        elif array.dtype != prepared[0].dtype:
+        elif array.dtype != first_array.dtype:
             raise TypeError(
-                f"{operator}: {name} is {array.dtype} but {first} is {prepared[0].dtype}; "
+                f"{operator}: {name} is {array.dtype} but {first} is {first_array.dtype}; "
                 "nothing is promoted silently, convert one with .astype"
             )
         prepared.append(in_c_order(array))
@@ -212,4 +220,12 @@ def writable_alias(array: np.ndarray) -> np.ndarray:
     The autograd marks the arrays that it saves as read-only. To Numba that is another type, and it would compile
     every kernel again for each combination; a kernel never writes to its inputs, so the alias is safe.
     """
-    return array if array.flags.writeable else np.asarray(_Alias(array))
+    if array.flags.writeable:
+        return array
+    if array.flags.owndata:  # it may be made writable, and a view taken meanwhile stays so: a tenth of the time below
+        array.setflags(True)
+        alias = array.view()
+        array.setflags(False)
+        if alias.flags.writeable:  # no other thread was in between
+            return alias
+    return np.asarray(_Alias(array))

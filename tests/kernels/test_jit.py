@@ -224,3 +224,19 @@ def test_launch_uses_one_thread_for_little_work_and_restores_the_count() -> None
     with pytest.raises(ZeroDivisionError):
         jit.launch(lambda: 1 // 0, 10)
     assert kernels.get_num_threads() == threads
+
+
+def test_an_unowned_array_is_the_same_memory() -> None:
+    from scratchgan.kernels import jit
+
+    @jit.kernel
+    def double_rows(a):
+        a = jit.unowned(a)
+        for i in range(a.shape[0]):
+            row = a[i, 1:]
+            for j in range(row.size):
+                row[j] *= 2
+
+    a = np.arange(6.0).reshape(2, 3)
+    double_rows(a)
+    np.testing.assert_array_equal(a, [[0, 2, 4], [3, 8, 10]])

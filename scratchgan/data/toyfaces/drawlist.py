@@ -40,6 +40,7 @@ STRIPES: Final = 5  # period, half width of a stripe
 DOTS: Final = 6  # period, radius
 RINGS: Final = 7  # period, half width of a ring
 SHELL: Final = 8  # growth of the head's outline, then where it is cut: see raster.py
+OUTLINE: Final = 9  # the head itself
 
 # Which coordinates a shape is drawn in.
 SCREEN: Final = 0

@@ -16,9 +16,6 @@ from scratchgan.data.toyfaces.head import Head
 
 Array = NDArray[Any]
 
-WHOLE = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 9.0)
-"""The cut of a SHELL that keeps all of the head."""
-
 PUPIL_BELOW = 0.01
 """How far the middle of the iris is below the middle of the eye when it looks straight ahead."""
 
@@ -104,8 +101,8 @@ def add_head(draw: DrawList, head: Head, layout: Layout, f: Factors, light: tupl
                 opacity=np.where(ears, 1.0 if grow == 1.0 else 0.6, 0.0),
             )
     return draw.add(
-        dl.SHELL,
-        WHOLE,
+        dl.OUTLINE,
+        (),
         at=(head.cx, head.cy),
         box=head.box(),
         colour=skin,

@@ -34,7 +34,8 @@ _exact = jit.kernel(exact=True, constants_from=(dl, hd))
 SHAPE, SPACE, CLASS, CLIP = dl.SHAPE, dl.SPACE, dl.CLASS, dl.CLIP
 ON_SURFACE, OPAQUE = dl.ON_SURFACE, dl.OPAQUE
 ELLIPSE, TRAPEZOID, STROKE, LENS, LOBES = dl.ELLIPSE, dl.TRAPEZOID, dl.STROKE, dl.LENS, dl.LOBES
-STRIPES, DOTS, RINGS, SHELL = dl.STRIPES, dl.DOTS, dl.RINGS, dl.SHELL
+STRIPES, DOTS, RINGS = dl.STRIPES, dl.DOTS, dl.RINGS
+SHELL, OUTLINE = dl.SHELL, dl.OUTLINE
 HEAD, KEEP, N_CLASSES = dl.HEAD, dl.KEEP, len(dl.CLASSES)
 P0, SCALE, HOLLOW = dl.PARAMS.start, dl.SCALE, dl.HOLLOW
 RED, LINE_RED, LINE = dl.COLOUR.start, dl.LINE_COLOUR.start, dl.LINE
@@ -43,6 +44,7 @@ LIGHT_X, LIGHT_Y = dl.LIGHT_X, dl.LIGHT_Y
 CX, CY, COS, SIN, HALF_WIDTH, HALF_HEIGHT = hd.CX, hd.CY, hd.COS, hd.SIN, hd.HALF_WIDTH, hd.HALF_HEIGHT
 TAPER, SQUARE, TURN0, GRAIN = hd.TAPER, hd.SQUARE, hd.TURN.start, hd.GRAIN
 GRAIN_CELLS = 64
+ROOM = 8  # float32 in a vector of AVX2, the widest that the compiler chooses by itself
 
 F = np.float32
 ZERO, HALF, ONE, TWO, FOUR = F(0), F(0.5), F(1), F(2), F(4)
@@ -177,14 +179,20 @@ def _distance_row(shape, p, xs, ys, out):
 
 
 @_exact
-def _slot_row(record, slot, head, xs, y, face_x, face_y, local_x, local_y, out):
-    """Write a slot's distances along one row of samples, in screen units."""
+def _slot_row(record, slot, head, xs, y, face, local_x, local_y, out):
+    """Write a slot's distances along one row of samples, in screen units; ``face`` is the row's `_map_face`."""
+    if slot[SHAPE] == OUTLINE:
+        radius = face[3]
+        for i in range(xs.size):
+            out[i] = (radius[i] - ONE) * head[HALF_HEIGHT]
+        return
     params = record[P0 : P0 + 8]
     if slot[SHAPE] == SHELL:
         _shell_row(params, head, xs, y, out)
         return
     xx, xy, yx, yy, x0, y0 = record[0], record[1], record[2], record[3], record[4], record[5]
     if slot[SPACE] == HEAD:
+        face_x, face_y = face[0], face[1]
         for i in range(xs.size):
             local_x[i] = xx * (face_x[i] - x0) + xy * (face_y[i] - y0)
             local_y[i] = yx * (face_x[i] - x0) + yy * (face_y[i] - y0)
@@ -206,11 +214,12 @@ def _first(edge, samples):
 
 
 @_exact
-def _smallest(row):
-    nearest = FAR
+def _touches(row, edge):
+    """Return whether any distance of a row is short enough to cover something."""
+    touched = 0  # an integer "or" is a vector loop, a minimum of floats is not
     for i in range(row.size):
-        nearest = min(nearest, row[i])
-    return nearest
+        touched |= row[i] * edge < HALF
+    return touched != 0
 
 
 @_exact
@@ -221,50 +230,67 @@ def _blend_channel(cover, ink, light, fill, line, out):
 
 
 @_exact
-def _paint(records, slots, head, samples, colour, alpha, depth, klass, face):
-    """Paint one face's slots, in order, onto its samples (arrays (samples, samples), colour (3, ...)).
+def _map_face(head, xs, y, face):
+    """Write what a row of samples shows of the head: X and Y on the face (FAR where there is none), depth, radius."""
+    h = _scalars(head)
+    face_x, face_y, surface, radius = face[0], face[1], face[2], face[3]
+    for i in range(xs.size):
+        u, v, w, view_w, r = _face_point(h, xs[i], y, ONE)
+        seen = w > ZERO and r <= ONE
+        face_x[i] = u * h[HALF_WIDTH] if seen else FAR
+        face_y[i] = v * h[HALF_HEIGHT] if seen else FAR
+        surface[i] = view_w * h[HALF_WIDTH]
+        radius[i] = r
+
+
+@_exact
+def _paint(records, slots, head, colour, alpha, depth, klass, face, xs, buffers):
+    """Paint one face's slots, in order, onto its samples (arrays (S, S + ROOM), colour (3, S, S + ROOM)).
 
     Each loop stands alone and touches few arrays: otherwise the compiler, which must allow for arrays that
-    overlap, gives up on vectors.
+    overlap, gives up on vectors. Rows are worked on in whole vectors, so each has ROOM for those that stick out of its
+    right end. ``face`` (S, 4, S + ROOM), ``xs`` (S + ROOM) and ``buffers`` (7, S + ROOM) are room to work in.
     """
+    records, slots, head, xs, buffers = (
+        jit.unowned(records), jit.unowned(slots), jit.unowned(head), jit.unowned(xs), jit.unowned(buffers)
+    )  # fmt: skip
+    colour, alpha, depth, klass, face = (
+        jit.unowned(colour), jit.unowned(alpha), jit.unowned(depth), jit.unowned(klass), jit.unowned(face)
+    )  # fmt: skip
+    samples = alpha.shape[0]
     pitch = TWO / F(samples)
-    xs = np.empty(samples, np.float32)
-    for i in range(samples):
+    for i in range(xs.size):
         xs[i] = (F(i) + HALF) * pitch - ONE
-    h = _scalars(head)
     for j in range(samples):
-        face_x, face_y, surface = face[0, j], face[1, j], face[2, j]
-        for i in range(samples):
-            u, v, w, view_w, r = _face_point(h, xs[i], xs[j], ONE)
-            seen = w > ZERO and r <= ONE
-            face_x[i] = u * h[HALF_WIDTH] if seen else FAR
-            face_y[i] = v * h[HALF_HEIGHT] if seen else FAR
-            surface[i] = view_w * h[HALF_WIDTH]
-    buffers = np.empty((7, samples), np.float32)
+        _map_face(head, xs, xs[j], face[j])
     for s in range(slots.shape[0]):
         slot, record = slots[s], records[s]
         opacity = record[OPACITY]
         lo, hi = _first(record[BOX0], samples), _first(record[BOX0 + 2] + pitch, samples)
         if opacity <= ZERO or lo >= hi:
             continue
-        local_x, local_y = buffers[0, lo:hi], buffers[1, lo:hi]
-        row, cut = buffers[2, lo:hi], buffers[3, lo:hi]
-        cover, ink, light = buffers[4, lo:hi], buffers[5, lo:hi], buffers[6, lo:hi]
-        x = xs[lo:hi]
+        width = hi - lo
+        end = lo + (width + ROOM - 1) // ROOM * ROOM
+        local_x, local_y = buffers[0, lo:end], buffers[1, lo:end]
+        row, cut = buffers[2, lo:end], buffers[3, lo:end]
+        cover, ink, light = buffers[4, lo:end], buffers[5, lo:end], buffers[6, lo:end]
+        x = xs[lo:end]
         edge, line = ONE / (pitch + record[FEATHER]), record[LINE]
         light_x, light_y, x0, y0 = record[LIGHT_X], record[LIGHT_Y], record[4], record[5]
         klass_here, base, lift = slot[CLASS], F(slot[ON_SURFACE]), record[DEPTH]
         for j in range(_first(record[BOX0 + 1], samples), _first(record[BOX0 + 3] + pitch, samples)):
             y = xs[j]
-            face_x, face_y = face[0, j, lo:hi], face[1, j, lo:hi]
-            row[:] = -FAR
+            face_row = face[j, :, lo:end]
+            row[:width], row[width:] = -FAR, FAR
+            touched = True
             part = s  # the slot, what it is cut to, what that is cut to
-            while part >= 0 and _smallest(row) * edge < HALF:
-                _slot_row(records[part], slots[part], head, x, y, face_x, face_y, local_x, local_y, cut)
+            while part >= 0 and touched:
+                _slot_row(records[part], slots[part], head, x, y, face_row, local_x, local_y, cut)
                 for i in range(row.size):
                     row[i] = max(row[i], cut[i])
+                touched = _touches(row, edge)
                 part = slots[part, CLIP]
-            if _smallest(row) * edge >= HALF:
+            if not touched:
                 continue
             for i in range(row.size):
                 cover[i] = min(max(HALF - row[i] * edge, ZERO), ONE) * opacity
@@ -275,13 +301,13 @@ def _paint(records, slots, head, samples, colour, alpha, depth, klass, face):
             for i in range(row.size):
                 light[i] = here + light_x * (x[i] - x0)
             for c in range(3):
-                _blend_channel(cover, ink, light, record[RED + c], record[LINE_RED + c], colour[c, j, lo:hi])
+                _blend_channel(cover, ink, light, record[RED + c], record[LINE_RED + c], colour[c, j, lo:end])
             if slot[OPAQUE]:
-                shade = alpha[j, lo:hi]
+                shade = alpha[j, lo:end]
                 for i in range(row.size):
                     shade[i] += cover[i] * (ONE - shade[i])
             if klass_here != KEEP:
-                k_row, d_row, surface = klass[j, lo:hi], depth[j, lo:hi], face[2, j, lo:hi]
+                k_row, d_row, surface = klass[j, lo:end], depth[j, lo:end], face[j, 2, lo:end]
                 for i in range(row.size):
                     if cover[i] >= HALF:
                         k_row[i] = klass_here
@@ -335,6 +361,20 @@ def _resolve(k, grain, paper, colour, alpha, depth, klass, image, alpha_out, mas
             depth_out[j, i] = total / F(counts[best])
 
 
+@_exact
+def _paint_faces(
+    records, slots, heads, paper, k, columns, image, alpha, mask, depth, under,
+    colour, covered, deep, klass, face, xs, buffers,
+):  # fmt: skip
+    for n in range(records.shape[0]):
+        colour[:], covered[:], deep[:], klass[:] = ZERO, ZERO, -FAR, 0
+        _paint(records[n], slots, heads[n], colour, covered, deep, klass, face, xs, buffers)
+        _resolve(k, heads[n, GRAIN], paper, colour, covered, deep, klass, image[n], alpha[n], mask[n], depth[n])
+        for i in range(columns.shape[1]):
+            x, y = columns[n, i]
+            under[n, i] = klass[y, x] if x >= 0 else KEEP
+
+
 def paint(
     records: Array,
     slots: Array,
@@ -358,14 +398,12 @@ def paint(
         under: output (N, L) uint8, the class painted at each point; KEEP where it lies outside the frame.
     """
     samples = mask.shape[1] * k
-    colour, face = np.empty((2, 3, samples, samples), np.float32)
-    covered, deep = np.empty((2, samples, samples), np.float32)
-    klass = np.empty((samples, samples), np.uint8)
+    row = samples + ROOM
+    colour, face = np.empty((3, samples, row), np.float32), np.empty((samples, 4, row), np.float32)
+    covered, deep = np.empty((2, samples, row), np.float32)
+    klass = np.empty((samples, row), np.uint8)
+    xs, buffers = np.empty(row, np.float32), np.empty((7, row), np.float32)
     columns = np.floor((points + 1) * (0.5 * samples)).astype(np.int64)
-    inside = np.all((columns >= 0) & (columns < samples), axis=2)
-    columns[~inside] = 0
-    for n in range(len(records)):
-        colour[:], covered[:], deep[:], klass[:] = 0, 0, -FAR, 0
-        _paint(records[n], slots, heads[n], samples, colour, covered, deep, klass, face)
-        _resolve(k, heads[n, GRAIN], paper, colour, covered, deep, klass, image[n], alpha[n], mask[n], depth[n])
-        under[n] = np.where(inside[n], klass[columns[n, :, 1], columns[n, :, 0]], KEEP)
+    columns[~np.all((columns >= 0) & (columns < samples), axis=2)] = -1
+    room = (colour, covered, deep, klass, face, xs, buffers)
+    _paint_faces(records, slots, heads, paper, k, columns, image, alpha, mask, depth, under, *room)

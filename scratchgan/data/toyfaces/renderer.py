@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -106,20 +106,24 @@ def render(factors: Mapping[str, ArrayLike], size: int = 64) -> Rendered:
         landmarks=np.empty((n, 32, 2), np.float32),
         visibility=np.empty((n, 32), np.bool_),
     )
-    for start in range(0, n, _BATCH):
-        part = slice(start, start + _BATCH)
-        _render_batch(take(full, part), k, out, part)
+    under = np.empty((n, 32), np.uint8)
+    with _painters() as pool:
+        painting: list[Future[None]] = []
+        for start in range(0, n, _BATCH):  # a batch's draw list is built while the one before is painted
+            part = slice(start, start + _BATCH)
+            f = take(full, part)
+            draw, head, layout = build(f)
+            points, out.visibility[part] = landmark_points(head, layout)
+            out.landmarks[part] = (points + 1) * (0.5 * size)
+            outputs = (out.image[part], out.alpha[part], out.mask[part], out.depth[part], under[part])
+            before, painting = (
+                painting,
+                _paint(pool, draw, head.record(_GRAIN_DEPTH * f["texture"]), k, points, outputs),
+            )
+            _finish(before)
+        _finish(painting)
+    out.visibility[:] &= ~np.isin(under, COVERS)
     return out
-
-
-def _render_batch(f: Factors, k: int, out: Rendered, part: slice) -> None:
-    draw, head, layout = build(f)
-    points, front = landmark_points(head, layout)
-    under = np.empty(points.shape[:2], np.uint8)
-    outputs = (out.image[part], out.alpha[part], out.mask[part], out.depth[part], under)
-    _paint(draw, head.record(_GRAIN_DEPTH * f["texture"]), k, points, outputs)
-    out.landmarks[part] = (points + 1) * (0.5 * out.mask.shape[1])
-    out.visibility[part] = front & ~np.isin(under, COVERS)
 
 
 def paint_shapes(draw: DrawList, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -130,20 +134,27 @@ def paint_shapes(draw: DrawList, size: int) -> tuple[NDArray[np.uint8], NDArray[
     image, depth = np.empty((n, 3, size, size), np.uint8), np.empty((n, size, size), np.float32)
     heads = Head.of(defaults(n)).record(np.zeros(n))
     points, under = np.empty((n, 0, 2), np.float32), np.empty((n, 0), np.uint8)
-    _paint(draw, heads, samples_per_side(size), points, (image, alpha, mask, depth, under))
+    with _painters() as pool:
+        _finish(_paint(pool, draw, heads, samples_per_side(size), points, (image, alpha, mask, depth, under)))
     return image, alpha
 
 
+def _painters() -> ThreadPoolExecutor:
+    from scratchgan.kernels.jit import get_num_threads
+
+    return ThreadPoolExecutor(get_num_threads())
+
+
 def _paint(
+    pool: ThreadPoolExecutor,
     draw: DrawList,
     heads: NDArray[np.float32],
     k: int,
     points: NDArray[np.float32],
     outputs: tuple[NDArray[Any], ...],
-) -> None:
-    """Paint a draw list into ``outputs`` (image, alpha, mask, depth, under; see ``raster.paint``) by threads."""
+) -> list[Future[None]]:
+    """Have a draw list painted into ``outputs`` (image, alpha, mask, depth, under; see ``raster.paint``)."""
     from scratchgan.data.toyfaces import raster
-    from scratchgan.kernels.jit import get_num_threads
 
     records, slots = draw.finish()
     paper = _paper()
@@ -152,12 +163,13 @@ def _paint(
         i = slice(first, first + _SHARE)
         raster.paint(records[i], slots, heads[i], paper, k, points[i], *(output[i] for output in outputs))
 
-    shares = range(0, draw.n, _SHARE)
-    if len(shares) == 1:
-        paint(0)
-    else:  # the kernel runs without Python's lock, and each share writes its own faces
-        with ThreadPoolExecutor(min(len(shares), get_num_threads())) as pool:
-            list(pool.map(paint, shares))
+    # the kernel runs without Python's lock, and each share writes its own faces
+    return [pool.submit(paint, first) for first in range(0, draw.n, _SHARE)]
+
+
+def _finish(shares: list[Future[None]]) -> None:
+    for share in shares:
+        share.result()
 
 
 def _paper() -> NDArray[np.float32]:
