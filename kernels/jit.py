@@ -108,6 +108,11 @@ def _prune(current: Path) -> None:
 _CACHE = _usable_cache()
 
 
+def cache_is_empty() -> bool:
+    """Whether there is a cache in which no kernel of these sources is yet."""
+    return _CACHE is not None and next(_CACHE.glob("*.nbi"), None) is None
+
+
 class _Locator(UserProvidedCacheLocator):
     """Puts a function's cache files below our folder, whatever NUMBA_CACHE_DIR says for other functions."""
 

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +216,7 @@ class Trainer:
         Raises TrainError if a loss is no longer finite, or if the folder can't be written (a full disk). The
         checkpoints written before stay, and the run can be resumed from the last.
         """
-        with _ctrl_c_noted(self._on_notice) as interrupted, _compiling(on_compile):
+        with _ctrl_c_noted(self._on_notice) as interrupted, _compiling(on_compile), self._compiling_ahead():
             while self.step < self.config.steps and not interrupted:
                 with self._writing():
                     metrics = self._advance()
@@ -228,6 +228,10 @@ class Trainer:
                         self.game.metrics()
                     self._save()
                 raise KeyboardInterrupt
+
+    def _compiling_ahead(self) -> AbstractContextManager[None]:
+        convolves = self.config.device == "cpu" and len(self.config.shape) == 3
+        return kernels.compile_ahead() if convolves else nullcontext()
 
     def _advance(self) -> dict[str, float]:
         """Take one step and write down what is due; return the newest metrics that were read."""
