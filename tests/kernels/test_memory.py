@@ -2,6 +2,7 @@
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from scratchgan import kernels
 from scratchgan.kernels import memory
+from scratchgan.kernels.conv.memory import workspace
 from scratchgan.kernels.memory import HEAP, SMALLEST, Heap
 
 MIB = 1 << 20
@@ -121,3 +123,22 @@ def test_a_child_process_has_a_copy() -> None:
         os._exit(0)
     os.waitpid(child, 0)
     assert (a == 1).all()
+
+
+def test_a_convolutions_memory_begins_as_zeros_and_holds_one_dtype() -> None:
+    """What an uninitialised float32 is can be denormal, and a register with one takes 150 cycles to multiply."""
+    found: dict[type, np.ndarray] = {}
+
+    def in_a_new_thread() -> None:
+        for dtype in (np.float64, np.float32):
+            memory = workspace(1000, np.dtype(dtype))
+            assert memory.dtype == dtype
+            assert memory.size >= 1000
+            assert not memory.any()
+            memory[:] = np.pi
+            found[dtype] = memory
+        assert np.shares_memory(workspace(500, np.dtype(np.float32)), found[np.float32])
+        assert not np.shares_memory(found[np.float32], found[np.float64])
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(in_a_new_thread).result()
