@@ -223,9 +223,9 @@ def writable_alias(array: np.ndarray) -> np.ndarray:
     if array.flags.writeable:
         return array
     if array.flags.owndata:  # it may be made writable, and a view taken meanwhile stays so: a tenth of the time below
-        array.setflags(True)
+        array.setflags(write=True)
         alias = array.view()
-        array.setflags(False)
+        array.setflags(write=False)
         if alias.flags.writeable:  # no other thread was in between
             return alias
     return np.asarray(_Alias(array))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def workspace(count: int, dtype: np.dtype) -> np.ndarray:
     last register of a row is multiplied whole: what lies behind the row goes nowhere, but if it is denormal, as most
     integers and halves of pointers are when they are read as floats, the processor needs some 150 cycles for it.
     """
-    kept: dict[np.dtype, np.ndarray] = vars(_memory)
+    kept: dict[Any, np.ndarray] = vars(_memory)
     count += 64  # whole registers are read behind the last number
     if dtype not in kept or kept[dtype].size < count:
         kept[dtype] = np.zeros(count, dtype)
