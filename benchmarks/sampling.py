@@ -86,11 +86,12 @@ class Clock(Protocol):
 class WallClock:
     """The processor's clock. A cold sample follows a pass over twice the largest cache."""
 
-    def __init__(self) -> None:
+    def __init__(self, shortest: float = SHORTEST) -> None:
+        self._shortest = shortest
         self._flush: np.ndarray | None = None
 
     def calls_for(self, seconds: float, cold: bool) -> int:
-        return 1 if cold else max(1, min(10_000, math.ceil(SHORTEST / max(seconds, 1e-9))))
+        return 1 if cold else max(1, min(10_000, math.ceil(self._shortest / max(seconds, 1e-9))))
 
     def sample(self, run: Callable[[], Any], calls: int, cold: bool) -> float:
         time.sleep(_PAUSE)

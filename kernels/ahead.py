@@ -21,13 +21,17 @@ import numpy as np
 import scratchgan.kernels as kernels
 
 
+def usable_cores() -> int:
+    """Return the number of processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextlib.contextmanager
 def compiling() -> Iterator[None]:
     """Start that process, if nothing was compiled yet and there is a second core; it ends with the block."""
     from . import jit
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if cores < 2 or not sys.executable or not jit.cache_is_empty():
+    if usable_cores() < 2 or not sys.executable or not jit.cache_is_empty():
         yield
         return
     quiet = subprocess.DEVNULL

@@ -30,12 +30,13 @@ import numpy as np
 from llvmlite import binding as llvm
 from numba.core import cgutils, event, sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _intrinsic
 
 from .cache import cache_root, warn_uncached
 
 config: Any = numba.core.config  # its attributes are made at run time
-_intrinsic: Any = intrinsic  # typed as if a call of the result took its first argument, which Numba fills in
+# Numba types an intrinsic by its typing function, which takes one argument more than its callers pass.
+intrinsic: Any = _intrinsic
 
 # `workqueue` aborts the process when two threads call kernels at once, so it comes last.
 if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
@@ -196,7 +197,7 @@ def _compile(function: Any, parallel: bool, exact: bool, constants_from: Sequenc
     return dispatcher
 
 
-@_intrinsic
+@intrinsic
 def unowned(typing_context: Any, array: Any) -> Any:
     """Return the same array without its owner; the caller must keep the array alive.
 

@@ -35,10 +35,8 @@ from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic as _intrinsic
 
-# Numba types an intrinsic by its typing function, which takes one argument more than its callers pass.
-intrinsic: Any = _intrinsic
+from .jit import intrinsic
 
 
 class VectorUnit(NamedTuple):

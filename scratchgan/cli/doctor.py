@@ -214,8 +214,9 @@ def _threads() -> Iterator[Finding]:
     import numba
 
     from .. import kernels
+    from ..kernels.ahead import usable_cores
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     threads, allowed = kernels.get_num_threads(), _cpu_quota()
     value = f"{threads} for the kernels, {cores} cores"
     if allowed is not None and allowed < threads:

@@ -116,11 +116,9 @@ def render(factors: Mapping[str, ArrayLike], size: int = 64) -> Rendered:
             points, out.visibility[part] = landmark_points(head, layout)
             out.landmarks[part] = (points + 1) * (0.5 * size)
             outputs = (out.image[part], out.alpha[part], out.mask[part], out.depth[part], under[part])
-            before, painting = (
-                painting,
-                _paint(pool, draw, head.record(_GRAIN_DEPTH * f["texture"]), k, points, outputs),
-            )
-            _finish(before)
+            shares = _paint(pool, draw, head.record(_GRAIN_DEPTH * f["texture"]), k, points, outputs)
+            _finish(painting)
+            painting = shares
         _finish(painting)
     out.visibility[:] &= ~np.isin(under, COVERS)
     return out
