@@ -1,6 +1,7 @@
 """Vector instructions for Numba kernels, and the register tile of every matrix product.
 
-This file and the two that build on it, ``simd_runs.py`` and ``simd_sums.py``, are the only ones that know about LLVM.
+This file and the two that build on it, ``simd_runs.py`` and ``simd_transforms.py``, are the only ones that know about
+LLVM.
 
 Numba compiles scalar loops, and LLVM cannot be talked into keeping a two-dimensional tile of sums in vector
 registers. So the inner loop of every matrix product is written here as LLVM instructions, as a function that a

@@ -155,42 +155,35 @@ def add_run(typing, target, target_at, source, source_at, count):
     return signature, emit
 
 
-def _transpose_intrinsic(streaming: bool) -> Callable[..., Any]:
-    """Interleaving register i with register i + lanes/2 moves one bit of the register's number into the position
-    within the register; log2(lanes) rounds of it exchange the two."""
+@intrinsic
+def transpose_square(typing, target, target_at, target_pitch, source, source_at, source_pitch):
+    """target[j*target_pitch + i] = source[i*source_pitch + j] for i, j < ``lanes``.
 
-    @intrinsic
-    def transpose(typing, target, target_at, target_pitch, source, source_at, source_pitch):
-        signature = types.void(target, types.intp, types.intp, source, types.intp, types.intp)
+    Interleaving register i with register i + lanes/2 moves one bit of the register's number into the position within
+    the register; log2(lanes) rounds of it exchange the two.
+    """
+    signature = types.void(target, types.intp, types.intp, source, types.intp, types.intp)
 
-        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            target, target_at, target_pitch, source, source_at, source_pitch = arguments
-            vectors = _Vectors(context, builder, signature.args[0])
-            to = vectors.pointer(signature.args[0], target, target_at)
-            origin = vectors.pointer(signature.args[3], source, source_at)
-            lanes = vectors.lanes
-            rows = []
-            for _ in range(lanes):
-                rows.append(vectors.load(origin))
-                origin = builder.gep(origin, [source_pitch])
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_at, target_pitch, source, source_at, source_pitch = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        to = vectors.pointer(signature.args[0], target, target_at)
+        origin = vectors.pointer(signature.args[3], source, source_at)
+        lanes = vectors.lanes
+        rows = []
+        for _ in range(lanes):
+            rows.append(vectors.load(origin))
+            origin = builder.gep(origin, [source_pitch])
 
-            for _ in range(lanes.bit_length() - 1):
-                pairs = zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True)
-                rows = [row for a, b in pairs for row in vectors.interleave(a, b)]
-            for row in rows:
-                vectors.store(row, to, streaming)
-                to = builder.gep(to, [target_pitch])
-            return context.get_dummy_value()
+        for _ in range(lanes.bit_length() - 1):
+            pairs = zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True)
+            rows = [row for a, b in pairs for row in vectors.interleave(a, b)]
+        for row in rows:
+            vectors.store(row, to)
+            to = builder.gep(to, [target_pitch])
+        return context.get_dummy_value()
 
-        return signature, emit
-
-    return transpose
-
-
-# target[j*target_pitch + i] = source[i*source_pitch + j] for i, j < ``lanes``. Streamed, the result goes to memory past
-# the caches, and every row of it must be aligned to a whole register.
-transpose_square = _transpose_intrinsic(False)
-transpose_square_streaming = _transpose_intrinsic(True)
+    return signature, emit
 
 
 @intrinsic

@@ -1,7 +1,7 @@
 """The convolutions that bilinear algorithms compute with fewer multiplications: which, and where their tiles lie.
 
-    conv2d           3x3 kernel, stride 1      SINGLE       16 products for 36
-                     4x4 kernel, stride 2      STRIDED      36 for 64
+    conv2d           3x3 kernel, stride 1      SINGLE       36 products for 144
+                     4x4 kernel, stride 2      STRIDED     100 for 256
     upsample_conv2d  3x3 kernel, scale 2       UPSAMPLED    25 for 144
 
 and both gradients of each, for any padding. ``saving`` is how many multiplications remain, all waste counted: a tile
@@ -18,14 +18,11 @@ import numpy as np
 
 from ..simd import lanes
 from . import bilinear
-from .bilinear import square
 from .plan import Pair
 from .products import weight_strides
 from .tiled import Placed, convolve, correlate
 
-_SINGLE, _SINGLE_GRAD = square(bilinear.SINGLE), square(bilinear.SINGLE_GRAD)
-_STRIDED, _STRIDED_GRAD = square(bilinear.STRIDED), square(bilinear.STRIDED_GRAD)
-_UPSAMPLED, _UPSAMPLED_GRAD = square(bilinear.UPSAMPLED), square(bilinear.UPSAMPLED_GRAD)
+_SINGLE, _SINGLE_GRAD, _STRIDED, _STRIDED_GRAD, _UPSAMPLED, _UPSAMPLED_GRAD = bilinear.SQUARES.values()
 
 
 def _placed(kernel: Pair, padding: Pair) -> Placed:
@@ -34,11 +31,12 @@ def _placed(kernel: Pair, padding: Pair) -> Placed:
 
 
 def _placed_grad(kernel: Pair, padding: Pair) -> Placed:
-    """The input gradient. With a 4x4 kernel, tile t of the algorithm holds the pixels 4t+1-p ... 4t+4-p."""
+    """The input gradient. With a 4x4 kernel, tile t of the algorithm holds the pixels 8t+1-p ... 8t+8-p."""
     if kernel == (3, 3):
         return Placed(_SINGLE_GRAD, (padding[0] - 2, padding[1] - 2))
-    first = ((padding[0] - 1) // 4 * 2 - 1, (padding[1] - 1) // 4 * 2 - 1)
-    return Placed(_STRIDED_GRAD, first, ((padding[0] - 1) % 4, (padding[1] - 1) % 4))
+    side = _STRIDED_GRAD.side
+    first = ((padding[0] - 1) // side * side // 2 - 1, (padding[1] - 1) // side * side // 2 - 1)
+    return Placed(_STRIDED_GRAD, first, ((padding[0] - 1) % side, (padding[1] - 1) % side))
 
 
 def _placed_upsampled(padding: Pair) -> Placed:
@@ -108,7 +106,7 @@ def upsample_conv2d_fits(kernel: Pair, scale: Pair) -> bool:
 
 def _remaining(placed: Placed, images: int, out_hw: Pair, itemsize: int, plain: int) -> float:
     lane = lanes(itemsize)
-    products = len(placed.algorithm.source) * len(placed.algorithm.source[0])
+    products = placed.algorithm.products * placed.algorithm.kinds
     tiles = [-(-(size + crop) // placed.algorithm.side) for size, crop in zip(out_hw, placed.crop, strict=True)]
     return -(-images // lane) * lane * tiles[0] * tiles[1] * products / plain
 

@@ -9,6 +9,8 @@ import numpy as np
 
 _memory = threading.local()
 
+_LINE = 64  # bytes of a cache line, and of the largest register
+
 # What is larger is not in the third cache any more when the next operator reads it.
 _STREAM_BYTES = 8 * 1024 * 1024
 
@@ -19,12 +21,14 @@ def workspace(count: int, dtype: np.dtype) -> np.ndarray:
     It is kept from call to call, for each thread that calls: fresh memory costs a page fault for every 4 KiB, which is
     more than a small layer's arithmetic. It begins as zeros, and float32 and float64 have each their own, because the
     last register of a row is multiplied whole: what lies behind the row goes nowhere, but if it is denormal, as most
-    integers and halves of pointers are when they are read as floats, the processor needs some 150 cycles for it.
+    integers and halves of pointers are when they are read as floats, the processor needs some 150 cycles for it. And it
+    begins at a cache line, or each register that is read or written would touch two.
     """
     kept: dict[Any, np.ndarray] = vars(_memory)
     count += 64  # whole registers are read behind the last number
     if dtype not in kept or kept[dtype].size < count:
-        kept[dtype] = np.zeros(count, dtype)
+        memory = np.zeros(count + _LINE // dtype.itemsize, dtype)
+        kept[dtype] = memory[-memory.ctypes.data % _LINE // dtype.itemsize :]
     return kept[dtype][:count]
 
 

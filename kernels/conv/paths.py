@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from ..simd import lanes
 from . import fast, folded, products
+from .memory import up
 from .plan import Pair
 
 PATHS: dict[str, dict[str, Callable[..., bool | None]]] = {
@@ -34,10 +36,11 @@ PATHS: dict[str, dict[str, Callable[..., bool | None]]] = {
 }
 
 # Below this many channels on either side, the sums of pixels and outputs cost as much as the multiplications saved.
-LEAST_CHANNELS = 32
-# The multiplications that remain must be less than this part of the plain ones: tiles multiply at 0.7 of the plain
-# path's speed, sums included.
-MOST_REMAINING = 0.8
+LEAST_CHANNELS = 16
+# The multiplications that remain may be at most this part of the plain ones, for the sums take time too; a weight
+# gradient has them on both sides. Measured in docs/performance.md.
+MOST_REMAINING = 0.65
+MOST_REMAINING_OF_WEIGHT_GRAD = 0.55
 
 
 def _conv2d(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, *options: Any) -> float:
@@ -49,7 +52,13 @@ def _conv2d_input_grad(gy: np.ndarray, w: np.ndarray, bias: np.ndarray, gx: np.n
 
 
 def _conv2d_weight_grad(x: np.ndarray, gy: np.ndarray, gw: np.ndarray, *options: Any) -> float:
-    return _remaining(x, gy, gw.shape[2:], None, *options)
+    return _remaining(x, gy, gw.shape[2:], None, *options) / _filled(x)
+
+
+def _filled(x: np.ndarray) -> float:
+    """How full the registers are of images. A weight gradient sums the missing ones, too, before it multiplies."""
+    lane = lanes(x.itemsize)
+    return len(x) / up(len(x), lane)
 
 
 def _remaining(
@@ -73,7 +82,7 @@ def _upsample_conv2d_input_grad(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, s
 
 
 def _upsample_conv2d_weight_grad(x: np.ndarray, gy: np.ndarray, gw: np.ndarray, scale: Pair, padding: Pair) -> float:
-    return _remaining_upsampled(x, gy, gw.shape[2:], scale, padding)
+    return _remaining_upsampled(x, gy, gw.shape[2:], scale, padding) / _filled(x)
 
 
 def _remaining_upsampled(x: np.ndarray, y: np.ndarray, kernel: Pair, scale: Pair, padding: Pair) -> float:
@@ -94,7 +103,8 @@ _REMAINING: dict[str, Callable[..., float]] = {
 
 def chosen(operator: str, *arguments: Any) -> str:
     """Return the name of the path that ``run`` tries first."""
-    return "tiles" if _REMAINING[operator](*arguments) <= MOST_REMAINING else "gemm"
+    most = MOST_REMAINING_OF_WEIGHT_GRAD if operator.endswith("weight_grad") else MOST_REMAINING
+    return "tiles" if _REMAINING[operator](*arguments) <= most else "gemm"
 
 
 def run(operator: str, *arguments: Any) -> None:

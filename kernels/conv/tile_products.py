@@ -5,15 +5,15 @@ their kinds) and B[p] the sums of pixels (rows k; a column for each tile of each
 
     product[p] = A[p] @ B[p]          p = 0 ... P-1          and each output is a sum of some products
 
-A task takes a band of rows of tiles in as many images as a register has lanes, and
+A task takes a band of rows of tiles in as many images as a register has lanes, or in several times as many, and
 
     1 stage      copies what its tiles see, for all channels, with the images side by side (``lanes.py``)
 
-and then for a block of tiles at a time
+and then for a block of tiles
 
-    2 add        makes at most 256 rows of B[p], whole registers added to whole registers, if B[p - 1] is not the same
-    3 multiply   A's panels of 12 rows by B's stripes of two registers, as ``gemm.py`` does
-    4 finish     adds up the products to outputs, lays images apart again and writes rows of them
+    2 add        makes B of all products, a tile of a channel at once
+    3 multiply   for some output channels, A's panels of 12 rows by B's stripes of two registers, as ``gemm.py`` does
+    4 finish     adds up their products to outputs, lays images apart again and writes them
 
 The sums of weights are made before, once. The order of every sum depends on the shapes alone.
 """
@@ -26,8 +26,9 @@ import numpy as np
 
 from ..jit import kernel
 from ..simd import PITCH, UNIT
-from ..simd_runs import transpose_square, transpose_square_streaming, write_run
-from ..simd_sums import all_finite, weighted_sum
+from ..simd_runs import stream_sum, transpose_square, write_run
+from ..simd_transforms import all_finite, transform
+from .bilinear import LINES, SQUARES
 from .gemm import multiply
 from .lanes import stage_lanes
 
@@ -35,7 +36,7 @@ REGISTER_BYTES = UNIT.register_bytes
 
 
 class Tiling(NamedTuple):
-    """Sizes, and places in the table of sums and in a worker's memory, here and in ``tile_weights.py``.
+    """Sizes, and places in a worker's memory, here and in ``tile_weights.py``.
 
     Rows and columns without a name are of tiles. In a weight gradient the source is x, and y is the gradient.
     """
@@ -47,13 +48,17 @@ class Tiling(NamedTuple):
     out_channels: int
     out_height: int
     out_width: int
-    products: int  # of the algorithm
+    algorithm: int  # its number
+    line_products: int  # in one dimension
+    line_kinds: int
+    products: int
     kinds: int
+    kernel_width: int
     elements: int  # of the kernel
     side: int
     step: int
     span: int
-    output_entry: int  # in the table of sums, which begins with those of pixels: the sums of products, or gradients
+    line_pixels: int  # different sums of pixels, in one dimension
     rows: int
     columns: int
     first_row: int  # of the source, that tile 0 sees; may be negative
@@ -61,28 +66,35 @@ class Tiling(NamedTuple):
     crop_top: int  # outputs of tile 0 that lie before the first of y
     crop_left: int
     line: int  # pixels in a staged row
-    stage_at: int  # in a worker's memory: the source
-    # All above follows from the algorithm and the shapes; what follows is chosen. A place that is not used is 0.
-    weight_entry: int = 0  # in the table: the sums of weights; or of products, one for each kernel element
+    # All above follows from the algorithm and the shapes; what follows is chosen. The stage is at 0, and a place that
+    # is not used too.
+    groups: int = 1  # of images, in a task
+    parts: int = 1  # of the output channels, and how many are in one
+    part: int = 0
     band_rows: int = 0
     bands: int = 0
     block_rows: int = 0
     block_columns: int = 0
-    channel_block: int = 0  # source channels whose products are summed at once
+    channel_block: int = 0  # source channels whose products are summed at once; in a weight gradient, in a task
     channel_blocks: int = 0
-    chunk: int = 0  # output channels for which B is made at once; in a weight gradient, channels of x in a task
+    chunk: int = 0  # output channels whose products are kept at once
     padded_rows: int = 0  # of A
+    group_size: int = 0  # numbers in the stage of one group of images
     gradients_at: int = 0  # the gradient, with ``pitch`` numbers for a pixel
+    gradients_pitch: int = 0  # from one group of images to the next
     panels_at: int = 0  # A, where it is made block by block
+    panel_pitch: int = 0  # from one product's A to the next
     columns_at: int = 0  # B
+    column_pitch: int = 0  # from one product's B to the next
     products_at: int = 0
-    results_at: int = 0  # outputs, or kernel elements
-    square_at: int = 0  # a square of as many registers as a register has lanes
-    pitch: int = 0  # of B and of the products
     product_pitch: int = 0
+    results_at: int = 0  # outputs, or kernel elements
+    images_at: int = 0  # the outputs of one channel, image by image
+    image_pitch: int = 0
+    pitch: int = 0  # of B and of the products
     memory: int = 0
     tasks: int = 0
-    slice_images: int = 0  # of a weight gradient's slice
+    slice_bands: int = 0  # of a weight gradient's slice, bands of all groups of images
     gradient_size: int = 0  # numbers in a slice's gradient
     streamed: int = 0  # 1 if whole registers of y are written past the caches
 
@@ -92,12 +104,16 @@ ZERO, ONE = np.int64(0), np.int64(1)
 
 WEIGHT_ROWS = 8  # output channels whose weights are summed together
 
+_transform_weights = transform([line.weights for line in LINES])
+_transform_pixels = transform([square.pixels for square in SQUARES.values()])
+_transform_products = transform([line.outputs for line in LINES])
+
 
 @kernel
-def sum_weights(w, a, memory, strides, first, offset, coefficient, tiling, task):
+def sum_weights(w, a, memory, strides, tiling, task):
     """Fill A for some output channels and one block of channels. Row m of A[p] in channel block b begins at
 
-        ((p * channel_blocks + b) * padded_rows + m) * PITCH
+        p * panel_pitch + (b * padded_rows + m) * PITCH
 
     k is a kind and channel of the block: the weights are first laid out with the channels contiguous. ``strides``
     are those of w by output channel and channel.
@@ -120,132 +136,151 @@ def sum_weights(w, a, memory, strides, first, offset, coefficient, tiling, task)
                 for channel in range(min(lanes, channels - c)):
                     for e in range(tiling.elements):
                         memory[to + e * PITCH + channel] = w[source + channel * strides[1] + e]
-    for p in range(tiling.products):
-        panel = (p * tiling.channel_blocks + block) * tiling.padded_rows
-        for i in range(count):
-            row = (panel + first_m + i) * PITCH
-            for kind in range(tiling.kinds):
-                weighted_sum(
-                    a, row + kind * channels, memory, i * size, first, offset, coefficient,
-                    tiling.weight_entry + p * tiling.kinds + kind, memory.dtype.type(0),
-                    (ONE, ZERO, ZERO, -(-channels // lanes), lanes, lanes),
-                )  # fmt: skip
-
-
-@kernel
-def sum_pixels(
-    memory, to, kind_pitch, channel_pitch, stage, entry, first, offset, coefficient, channels, channel_size, tiling,
-    first_row, rows, first_column, columns,
-):  # fmt: skip
-    """Write the sums of pixels of one product, whose table entries start at ``entry``, for a rectangle of tiles.
-
-    Kind v of channel c goes to memory[to + v * kind_pitch + c * channel_pitch:]. The rectangle is counted from the
-    stage's first tile; a staged channel has ``channel_size`` numbers.
-    """
-    lanes = REGISTER_BYTES // memory.itemsize
-    tile = tiling.step * lanes
-    for kind in range(tiling.kinds):
-        for r in range(rows):
-            weighted_sum(
-                memory, to + kind * kind_pitch + r * columns * lanes,
-                memory, stage + (first_row + r) * tile * tiling.line + first_column * tile,
-                first, offset, coefficient, entry + kind, memory.dtype.type(0),
-                (channels, channel_pitch, channel_size, columns, lanes, tile),
+    line_kinds = tiling.line_kinds
+    for i in range(count):
+        for kind in range(tiling.kinds):
+            row, column = kind // line_kinds, kind % line_kinds
+            _transform_weights(
+                tiling.algorithm,
+                a, (block * tiling.padded_rows + first_m + i) * PITCH + kind * channels,
+                (tiling.line_products * tiling.panel_pitch, tiling.panel_pitch),
+                memory, i * size + (row * tiling.kernel_width + column) * PITCH,
+                (line_kinds * tiling.kernel_width * PITCH, line_kinds * PITCH),
+                (-(-channels // lanes), lanes, lanes),
             )  # fmt: skip
 
 
 @kernel
-def _write(y, memory, to, source, count, image_pitch, present, tiling):
-    """y[to + image * image_pitch + j] = memory[source + j * lanes + image] for j < ``count`` and images present."""
-    lanes = REGISTER_BYTES // y.itemsize
-    for j in range(0, count, lanes):
-        if present == lanes and j + lanes <= count and tiling.streamed and (to + j) % lanes == 0:
-            transpose_square_streaming(y, to + j, image_pitch, memory, source + j * lanes, lanes)
-        elif present == lanes and j + lanes <= count:
-            transpose_square(y, to + j, image_pitch, memory, source + j * lanes, lanes)
-        else:
-            transpose_square(memory, tiling.square_at, lanes, memory, source + j * lanes, lanes)
-            for image in range(present):
-                write_run(
-                    y, to + j + image * image_pitch, memory, tiling.square_at + image * lanes, 0.0,
-                    min(lanes, count - j),
+def sum_pixels(
+    memory, to, kind_pitch, channel_pitch, product_pitch, stage, channels, channel_size, tiling, first_row, rows,
+    first_column, columns,
+):  # fmt: skip
+    """Write the sums of pixels of all products that have their own, for a rectangle of tiles.
+
+    The p-th of kind v of channel c go to memory[to + p * product_pitch + v * kind_pitch + c * channel_pitch:]. The
+    rectangle is counted from the stage's first tile; a staged channel has ``channel_size`` numbers.
+    """
+    lanes = REGISTER_BYTES // memory.itemsize
+    line_kinds = tiling.line_kinds
+    row_size = tiling.line * lanes
+    for c in range(channels):
+        for kind in range(tiling.kinds):
+            pixel = kind // line_kinds * row_size + kind % line_kinds * lanes + first_column * tiling.step * lanes
+            for r in range(rows):
+                _transform_pixels(
+                    tiling.algorithm,
+                    memory, to + kind * kind_pitch + c * channel_pitch + r * columns * lanes,
+                    (tiling.line_pixels * product_pitch, product_pitch),
+                    memory, stage + c * channel_size + (first_row + r) * tiling.step * row_size + pixel,
+                    (line_kinds * row_size, line_kinds * lanes),
+                    (columns, lanes, tiling.step * lanes),
                 )  # fmt: skip
 
 
 @kernel
-def _finish(
-    y, bias, memory, first, offset, coefficient, tiling, first_image, first_m, channels, first_row, rows, first_column,
-    columns,
-):  # fmt: skip
-    """Write the outputs of a block of tiles; return whether all are finite."""
+def _write(y, to, memory, source, bias, count, tiling):
+    """y[to + i] = memory[source + i] + bias for i < ``count``."""
+    lanes = REGISTER_BYTES // y.itemsize
+    if tiling.streamed and to % lanes == 0 and count % lanes == 0:
+        stream_sum(y, to, memory, source, bias, count)
+    else:
+        write_run(y, to, memory, source, bias, count)
+
+
+@kernel
+def _finish(y, bias, memory, source, tiling, first_image, first_m, channels, first_row, rows, first_column, columns):
+    """Write the outputs of a block of tiles, whose products begin at ``source``; return whether all are finite.
+
+    Each image's come to lie side by side first, and if the block is as wide as the image, they are one run.
+    """
     lanes = REGISTER_BYTES // y.itemsize
     side = tiling.side
+    top, left = first_row * side - tiling.crop_top, first_column * side - tiling.crop_left
+    first, end = max(0, top), min(tiling.out_height, top + rows * side)
+    begin, width = max(0, left), min(tiling.out_width, left + columns * side) - max(0, left)
+    if first >= end or width <= 0:
+        return True
     present = min(lanes, tiling.images - first_image)
     size = tiling.out_height * tiling.out_width
-    image_pitch = tiling.out_channels * size
+    row_size = columns * side * lanes
     finite = True
-    left = first_column * side - tiling.crop_left
-    begin, end = max(0, left), min(tiling.out_width, left + columns * side)
     for m in range(channels):
-        plane = first_image * image_pitch + (first_m + m) * size
         for r in range(rows):
-            source = tiling.products_at + m * tiling.pitch + r * columns * lanes
-            for i in range(side):
-                row = (first_row + r) * side + i - tiling.crop_top
-                if row < 0 or row >= tiling.out_height or begin >= end:
-                    continue
-                for j in range(side):
-                    weighted_sum(
-                        memory, tiling.results_at + j * lanes, memory, source, first, offset, coefficient,
-                        tiling.output_entry + i * side + j, bias[first_m + m],
-                        (ONE, ZERO, ZERO, columns, side * lanes, lanes),
-                    )  # fmt: skip
-                finite = finite and all_finite(memory, tiling.results_at, columns * side)
-                _write(
-                    y, memory, plane + row * tiling.out_width + begin, tiling.results_at + (begin - left) * lanes,
-                    end - begin, image_pitch, present, tiling,
-                )  # fmt: skip
+            _transform_products(
+                tiling.algorithm, memory, tiling.results_at + r * side * row_size, (row_size, lanes),
+                memory, source + m * tiling.pitch + r * columns * lanes,
+                (tiling.line_products * tiling.product_pitch, tiling.product_pitch),
+                (columns, side * lanes, lanes),
+            )  # fmt: skip
+        finite = finite and all_finite(memory, tiling.results_at, rows * side * columns * side)
+        for i in range(end - first):
+            results = tiling.results_at + (first - top + i) * row_size + (begin - left) * lanes
+            for j in range(0, width, lanes):
+                transpose_square(
+                    memory, tiling.images_at + i * width + j, tiling.image_pitch, memory, results + j * lanes, lanes
+                )
+        for image in range(present):
+            plane = ((first_image + image) * tiling.out_channels + first_m + m) * size
+            at = tiling.images_at + image * tiling.image_pitch
+            if width == tiling.out_width:
+                _write(y, plane + first * width, memory, at, bias[first_m + m], (end - first) * width, tiling)
+            else:
+                for i in range(end - first):
+                    to = plane + (first + i) * tiling.out_width + begin
+                    _write(y, to, memory, at + i * width, bias[first_m + m], width, tiling)
     return finite
 
 
 @kernel
-def convolve_task(x, a, bias, y, memory, own_pixels, first, offset, coefficient, tiling, task):
+def convolve_task(x, a, bias, y, memory, pixels_of, tiling, task):
     lanes = REGISTER_BYTES // y.itemsize
-    first_image = task // tiling.bands * lanes
+    part = task % tiling.parts * tiling.part
+    task //= tiling.parts
+    first_image = task // tiling.bands * tiling.groups * lanes
+    groups = min(tiling.groups, -(-(tiling.images - first_image) // lanes))
     band = task % tiling.bands * tiling.band_rows
     band_rows = min(tiling.band_rows, tiling.rows - band)
     lines = (band_rows - 1) * tiling.step + tiling.span
     channel_size = lines * tiling.line * lanes
-    stage_lanes(
-        x, memory, tiling.stage_at, first_image, tiling.images, tiling.channels, ZERO, tiling.channels,
-        tiling.height, tiling.width, tiling.first_row + band * tiling.step, lines, tiling.first_column, tiling.line,
-    )  # fmt: skip
+    for group in range(groups):
+        stage_lanes(
+            x, memory, group * tiling.group_size, first_image + group * lanes, tiling.images, tiling.channels, ZERO,
+            tiling.channels, tiling.height, tiling.width, tiling.first_row + band * tiling.step, lines,
+            tiling.first_column, tiling.line,
+        )  # fmt: skip
     finite = True
     for row in range(0, band_rows, tiling.block_rows):
         rows = min(tiling.block_rows, band_rows - row)
         for column in range(0, tiling.columns, tiling.block_columns):
             columns = min(tiling.block_columns, tiling.columns - column)
-            for first_m in range(0, tiling.out_channels, tiling.chunk):
-                channels = min(tiling.chunk, tiling.out_channels - first_m)
+            numbers = rows * columns * lanes  # of a group, in a row of B
+            for channel in range(0, tiling.channels, tiling.channel_block):
+                depth = min(tiling.channel_block, tiling.channels - channel)
+                for group in range(groups):
+                    sum_pixels(
+                        memory, tiling.columns_at + channel * tiling.kinds * tiling.pitch + group * numbers,
+                        depth * tiling.pitch, tiling.pitch, tiling.column_pitch,
+                        group * tiling.group_size + channel * channel_size, depth, channel_size,
+                        tiling, row, rows, column, columns,
+                    )  # fmt: skip
+            last_m = min(part + tiling.part, tiling.out_channels)
+            for first_m in range(part, last_m, tiling.chunk):
+                channels = min(tiling.chunk, last_m - first_m)
                 for block in range(tiling.channel_blocks):
-                    first_channel = block * tiling.channel_block
-                    depth = min(tiling.channel_block, tiling.channels - first_channel)
+                    channel = block * tiling.channel_block
+                    depth = min(tiling.channel_block, tiling.channels - channel)
                     for p in range(tiling.products):
-                        if own_pixels[p]:
-                            sum_pixels(
-                                memory, tiling.columns_at, depth * tiling.pitch, tiling.pitch,
-                                first_channel * channel_size, p * tiling.kinds, first, offset, coefficient, depth,
-                                channel_size, tiling, row, rows, column, columns,
-                            )  # fmt: skip
-                        panel = (p * tiling.channel_blocks + block) * tiling.padded_rows + first_m
                         multiply(
-                            memory, tiling.products_at + p * tiling.product_pitch, tiling.pitch, a, panel * PITCH,
-                            channels, memory, tiling.columns_at, tiling.pitch,
-                            rows * columns * lanes, depth * tiling.kinds, block == 0,
+                            memory, tiling.products_at + p * tiling.product_pitch, tiling.pitch,
+                            a, p * tiling.panel_pitch + (block * tiling.padded_rows + first_m) * PITCH, channels,
+                            memory, tiling.columns_at + pixels_of[p] * tiling.column_pitch
+                            + channel * tiling.kinds * tiling.pitch, tiling.pitch,
+                            groups * numbers, depth * tiling.kinds, block == 0,
                         )  # fmt: skip
-                ended = _finish(
-                    y, bias, memory, first, offset, coefficient, tiling, first_image, first_m, channels, band + row,
-                    rows, column, columns,
-                )  # fmt: skip
-                finite = finite and ended
+                for group in range(groups):
+                    ended = _finish(
+                        y, bias, memory, tiling.products_at + group * numbers, tiling, first_image + group * lanes,
+                        first_m, channels, band + row, rows, column, columns,
+                    )  # fmt: skip
+                    finite = finite and ended
     return finite

@@ -15,13 +15,13 @@ SUM_WEIGHTS, CONVOLVE, CORRELATE = 0, 1, 2
 
 
 @kernel(parallel=True)
-def run_tasks(what, x, w, bias, y, a, memory, finite, strides, own_pixels, first, offset, coefficient, tilings):
+def run_tasks(what, x, w, bias, y, a, memory, finite, strides, pixels_of, tilings):
     """SUM_WEIGHTS makes A of w. Then CONVOLVE fills y: the convolution of x, plus bias. CORRELATE fills w with the
     weight gradient, of x and y.
 
-    All arrays are flat; ``strides`` are those of w by output channel and channel. ``own_pixels[p]``
-    says that product p's sums of pixels are not those of product p - 1. ``finite`` has a number for each
-    worker, which becomes 0 if a result of its is not finite.
+    All arrays are flat; ``strides`` are those of w by output channel and channel. ``pixels_of[p]`` is the number of
+    product p's sums of pixels. ``finite`` has a number for each worker, which becomes 0 if a result of its is not
+    finite.
     """
     workers = finite.size
     for worker in prange(workers):
@@ -30,12 +30,12 @@ def run_tasks(what, x, w, bias, y, a, memory, finite, strides, own_pixels, first
         if what == SUM_WEIGHTS:
             rows = -(-tiling.out_channels // WEIGHT_ROWS)
             for task in range(worker, rows * tiling.channel_blocks, workers):
-                sum_weights(w, a, own, strides, first, offset, coefficient, tiling, task)
+                sum_weights(w, a, own, strides, tiling, task)
         else:
             for task in range(worker, tiling.tasks, workers):
                 if what == CONVOLVE:
-                    ended = convolve_task(x, a, bias, y, own, own_pixels, first, offset, coefficient, tiling, task)
+                    ended = convolve_task(x, a, bias, y, own, pixels_of, tiling, task)
                 else:
-                    ended = correlate_task(x, y, w, own, strides, own_pixels, first, offset, coefficient, tiling, task)
+                    ended = correlate_task(x, y, w, own, strides, pixels_of, tiling, task)
                 if not ended:
                     finite[worker] = 0

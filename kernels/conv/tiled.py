@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numba
@@ -13,12 +14,17 @@ from .bilinear import Square
 from .memory import streamed, up, workspace
 from .plan import Pair, Sizes, made_once
 
-# What a task stages is read once per product, so it may lie in the third cache; the products and the block of B that
-# is multiplied belong in the second.
+# The source of a task; blocks of it are read again for the tiles next to them only.
 _STAGE_BYTES = 2048 * 1024
-_PRODUCT_BYTES = 1280 * 1024
+# The products of a block of tiles and of some output channels, which are read out of order, belong in the second cache;
+# B, which is read in the order of memory, may lie in the third.
+_PRODUCT_BYTES = 704 * 1024
+_LEAST_CHUNK = 20  # of output channels
+# The sources of a weight gradient.
+_CORRELATION_STAGE = 6144 * 1024
 # Parts of a weight gradient, of channels and of images, if there are so many groups of images.
 _MOST_SLICES = 4
+_LEAST_COLUMNS = 512
 
 
 class Placed(NamedTuple):
@@ -29,28 +35,6 @@ class Placed(NamedTuple):
     crop: Pair = (0, 0)
 
 
-def _table(sums: list[list[tuple[int, float]]], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return where each sum's terms begin, their offsets and their coefficients; see ``simd_sums.py``."""
-    first = np.cumsum([0] + [len(terms) for terms in sums])
-    offset = np.array([at for terms in sums for at, _ in terms], np.int64)
-    return first, offset, np.array([value for terms in sums for _, value in terms], dtype)
-
-
-def _pixel_sums(algorithm: Square, row: int, pixel: int) -> list[list[tuple[int, float]]]:
-    """The sums of pixels, for rows and pixels that are so far apart."""
-    return [
-        [(i * row + j * pixel, value) for (i, j), value in terms.items()]
-        for kinds in algorithm.source
-        for terms in kinds
-    ]
-
-
-def _own_pixels(algorithm: Square) -> np.ndarray:
-    """Say of each product whether its sums of pixels differ from those of the product before."""
-    source = algorithm.source
-    return np.array([p == 0 or source[p] != source[p - 1] for p in range(len(source))])
-
-
 def _parts(count: int, most: int) -> int:
     """Return the size of the parts if ``count`` is cut into equal ones of at most ``most``."""
     return -(-count // -(-count // max(1, most)))
@@ -59,7 +43,6 @@ def _parts(count: int, most: int) -> int:
 def _outline(placed: Placed, x_shape: Sizes, y_shape: Sizes, kernel: Pair) -> tile_products.Tiling:
     """Return the sizes that follow from the algorithm and the shapes; the others are still 0."""
     algorithm = placed.algorithm
-    products, kinds = len(algorithm.source), len(algorithm.source[0])
     rows, columns = (-(-(count + crop) // algorithm.side) for count, crop in zip(y_shape[2:], placed.crop, strict=True))
     return tile_products.Tiling(
         images=x_shape[0],
@@ -69,13 +52,17 @@ def _outline(placed: Placed, x_shape: Sizes, y_shape: Sizes, kernel: Pair) -> ti
         out_channels=y_shape[1],
         out_height=y_shape[2],
         out_width=y_shape[3],
-        products=products,
-        kinds=kinds,
+        algorithm=algorithm.number,
+        line_products=math.isqrt(algorithm.products),
+        line_kinds=math.isqrt(algorithm.kinds),
+        products=algorithm.products,
+        kinds=algorithm.kinds,
+        kernel_width=kernel[1],
         elements=kernel[0] * kernel[1],
         side=algorithm.side,
         step=algorithm.step,
         span=algorithm.span,
-        output_entry=products * kinds,
+        line_pixels=len(algorithm.pixels),
         rows=rows,
         columns=columns,
         first_row=placed.first[0],
@@ -83,7 +70,6 @@ def _outline(placed: Placed, x_shape: Sizes, y_shape: Sizes, kernel: Pair) -> ti
         crop_top=placed.crop[0],
         crop_left=placed.crop[1],
         line=(columns - 1) * algorithm.step + algorithm.span,
-        stage_at=0,
     )
 
 
@@ -93,8 +79,7 @@ class Plan(NamedTuple):
     memory: int  # numbers of working memory in all
     workers_at: int  # in it: the workers' own
     panels_at: int  # A, the sums of weights
-    own_pixels: np.ndarray
-    table: tuple[np.ndarray, np.ndarray, np.ndarray]
+    pixels_of: np.ndarray
     tiling: np.ndarray
     slices: int = 1  # of a weight gradient, whose parts are the first numbers of the memory if there are several
 
@@ -119,55 +104,69 @@ def _convolution(
     bands = -(-rows // band_rows)
 
     channel_block = _parts(channels, MAX_DEPTH // kinds)
-    chunk = _parts(out_channels, 2304 // products if products > 1 else 256)
-    product_rows = up(chunk, ROW_STEP)
-    tiles_at_once = _PRODUCT_BYTES // (products * product_rows * size) // stripe * 2
-    tiles_at_once = max(4, min(MAX_DEPTH // lane, tiles_at_once))
+    pixels = outline.line_pixels**2
+    padded_rows = up(out_channels, ROW_STEP)
+    # Eight tiles at once, so that A is read seldom, or four, if those leave room for fewer output channels than B's
+    # reading is worth.
+    for tiles_at_once in (8, 4, 2):
+        most = _PRODUCT_BYTES // (products * (tiles_at_once // 2 * stripe + lane) * size)
+        if most >= _LEAST_CHUNK:
+            break
     block_columns = _parts(columns, tiles_at_once)
     block_rows = _parts(band_rows, tiles_at_once // block_columns)
-    pitch = up(block_rows * block_columns * lane, stripe) + 16
+    at_once = 1
+    if bands == 1:  # small images: several groups of them
+        at_once = _parts(groups, min(tiles_at_once // (block_rows * block_columns), groups))
+    # If that makes too few tasks, each worker stages them all and makes a part of the output channels.
+    tasks = -(-groups // at_once) * bands
+    part = up(_parts(out_channels, -(-out_channels // max(1, workers // tasks))), ROW_STEP)
+    chunk = up(_parts(part, most), ROW_STEP)
+    pitch = up(at_once * block_rows * block_columns * lane, stripe)
+    pitch += lane if pitch > stripe else 0  # rows of one stripe fill the cache's sets by themselves
 
-    padded_rows = up(out_channels, ROW_STEP)
-    columns_at = up(channels * ((band_rows - 1) * step + span) * line * lane + lane * lane, 16)
-    products_at = columns_at + channel_block * kinds * pitch + stripe
-    results_at = products_at + products * product_rows * pitch
-    square_at = results_at + (block_columns * side + lane) * lane
-    memory_size = max(square_at + lane * lane, tile_products.WEIGHT_ROWS * kernel[0] * kernel[1] * PITCH + lane * PITCH)
-    sums = (
-        _pixel_sums(algorithm, line * lane, lane)
-        + [[(p * product_rows * pitch, value) for p, value in terms.items()] for terms in algorithm.outputs]
-        + [
-            [(PITCH * (u * kernel[1] + v), value) for (u, v), value in terms.items()]
-            for of_kinds in algorithm.weights
-            for terms in of_kinds
-        ]
-    )
+    group_size = up(channels * ((band_rows - 1) * step + span) * line * lane + lane * lane, 16)
+    columns_at = at_once * group_size
+    column_pitch = channels * kinds * pitch + lane
+    products_at = up(columns_at + pixels * column_pitch + stripe, 16)
+    product_pitch = chunk * pitch + lane
+    results_at = products_at + products * product_pitch
+    outputs = block_rows * block_columns * side * side
+    images_at = results_at + (outputs + lane) * lane
+    image_pitch = up(outputs, stripe) + lane
+    of_weights = tile_products.WEIGHT_ROWS * kernel[0] * kernel[1] * PITCH + lane * PITCH
+    memory_size = max(images_at + lane * (image_pitch + lane), of_weights)
+    channel_blocks = -(-channels // channel_block)
     tiling = outline._replace(
-        weight_entry=products * kinds + side * side,
+        groups=at_once,
         band_rows=band_rows,
         bands=bands,
         block_rows=block_rows,
         block_columns=block_columns,
         channel_block=channel_block,
-        channel_blocks=-(-channels // channel_block),
+        channel_blocks=channel_blocks,
         chunk=chunk,
         padded_rows=padded_rows,
+        group_size=group_size,
+        panel_pitch=channel_blocks * padded_rows * PITCH,
         columns_at=columns_at,
+        column_pitch=column_pitch,
         products_at=products_at,
+        product_pitch=product_pitch,
         results_at=results_at,
-        square_at=square_at,
+        images_at=images_at,
+        image_pitch=image_pitch,
         pitch=pitch,
-        product_pitch=product_rows * pitch,
         memory=up(memory_size, 16),
-        tasks=groups * bands,
+        parts=-(-out_channels // part),
+        part=part,
+        tasks=tasks * -(-out_channels // part),
         streamed=streamed,
     )
     return Plan(
-        memory=workers * tiling.memory + products * tiling.channel_blocks * padded_rows * PITCH,
+        memory=workers * tiling.memory + products * tiling.panel_pitch,
         workers_at=0,
         panels_at=workers * tiling.memory,
-        own_pixels=_own_pixels(algorithm),
-        table=_table(sums, dtype),
+        pixels_of=np.array(algorithm.pixels_of),
         tiling=blocks.record(tiling),
     )
 
@@ -188,7 +187,7 @@ def convolve(
     for what in (tile_tasks.SUM_WEIGHTS, tile_tasks.CONVOLVE):
         tile_tasks.run_tasks(
             what, x.reshape(-1), w.reshape(-1), bias, y.reshape(-1), memory[plan.panels_at :], memory, finite, strides,
-            plan.own_pixels, *plan.table, plan.tiling,
+            plan.pixels_of, plan.tiling,
         )  # fmt: skip
     return bool(finite.all())
 
@@ -200,68 +199,71 @@ def _correlation(placed: Placed, x_shape: Sizes, y_shape: Sizes, kernel: Pair, d
     products, kinds, side, step, span = outline.products, outline.kinds, outline.side, outline.step, outline.span
     channels, rows, columns, line = outline.channels, outline.rows, outline.columns, outline.line
     lane = lanes(dtype.itemsize)
-    pitch = up(outline.out_channels, 2 * lane) + 16
+    pitch = up(outline.out_channels, 2 * lane) + lane
     gradient_size = outline.out_channels * channels * outline.elements
 
     chunk = _parts(channels, MAX_DEPTH // kinds)
-    # Every block of channels stages the gradients and sums them again. So few blocks get slices of the images to divide
-    # among the workers, whose number follows from the shapes, as the order of the sums does.
-    groups = -(-outline.images // lane)
-    slices = min(groups, max(1, _MOST_SLICES // -(-channels // chunk)))
-    slice_groups = -(-groups // slices)
-    slices = -(-groups // slice_groups)
-    chunk = -(-channels // up(-(-channels // chunk), min(-(-workers // slices), channels)))
     tile_row = (chunk * line * step + columns * side * side * pitch) * lane * dtype.itemsize
-    band_rows = _parts(rows, _STAGE_BYTES // tile_row)
     tiles_at_once = MAX_DEPTH // lane
+    band_rows = _parts(rows, min(_CORRELATION_STAGE // tile_row, -(-tiles_at_once // columns)))
+    bands = -(-rows // band_rows)
+    # Every block of channels stages the gradients and sums them again. So few blocks get slices of the images' bands to
+    # divide among the workers, whose number follows from the shapes, as the order of the sums does.
+    parts = bands * -(-outline.images // lane)
+    least = max(1, parts * band_rows * columns * lane // _LEAST_COLUMNS)
+    slices = min(parts, least, max(1, _MOST_SLICES // -(-channels // chunk)))
+    slice_bands = -(-parts // slices)
+    slices = -(-parts // slice_bands)
+    chunk = -(-channels // up(-(-channels // chunk), min(-(-workers // slices), channels)))
     block_columns = _parts(columns, tiles_at_once)
     block_rows = _parts(band_rows, tiles_at_once // block_columns)
+    at_once = 1
+    if bands == 1:
+        tiles = block_rows * block_columns
+        at_once = _parts(slice_bands, min(tiles_at_once // tiles, max(1, _CORRELATION_STAGE // (rows * tile_row))))
 
-    gradients_at = up(chunk * ((band_rows - 1) * step + span) * line * lane + lane * lane, 16)
-    panels_at = gradients_at + up(lane * band_rows * side * columns * side * pitch + lane * pitch, 16)
-    columns_at = panels_at + up(chunk * kinds, ROW_STEP) * PITCH + 16
-    products_at = columns_at + MAX_DEPTH * pitch
-    product_pitch = up(chunk * kinds, ROW_STEP) * pitch
+    padded_rows = up(chunk * kinds, ROW_STEP)
+    group_size = up(chunk * ((band_rows - 1) * step + span) * line * lane + lane * lane, 16)
+    gradients_at = at_once * group_size
+    gradients_pitch = up(lane * band_rows * side * columns * side * pitch + lane * pitch, 16)
+    panels_at = gradients_at + at_once * gradients_pitch
+    panel_pitch = padded_rows * PITCH + lane
+    columns_at = panels_at + outline.line_pixels**2 * panel_pitch + 16
+    column_pitch = at_once * block_rows * block_columns * lane * pitch + lane
+    products_at = columns_at + products * column_pitch
+    product_pitch = padded_rows * pitch + lane
     results_at = products_at + products * product_pitch
-    of_elements: dict[Pair, list[tuple[int, float]]] = {(u, v): [] for u in range(kernel[0]) for v in range(kernel[1])}
-    for p, of_kinds in enumerate(algorithm.weights):
-        for kind, terms in enumerate(of_kinds):
-            for place, value in terms.items():
-                of_elements[place].append((p * product_pitch + kind * pitch, value))
-    of_products: list[list[tuple[int, float]]] = [[] for _ in range(products)]
-    for at, of_output in enumerate(algorithm.outputs):
-        for p, value in of_output.items():
-            of_products[p].append(((at // side * columns * side + at % side) * pitch, value))
     tiling = outline._replace(
-        weight_entry=products * kinds + products,
+        groups=at_once,
         band_rows=band_rows,
-        bands=-(-rows // band_rows),
+        bands=bands,
         block_rows=block_rows,
         block_columns=block_columns,
         channel_block=chunk,
         channel_blocks=-(-channels // chunk),
-        chunk=chunk,
-        padded_rows=up(chunk * kinds, ROW_STEP),
+        padded_rows=padded_rows,
+        group_size=group_size,
         gradients_at=gradients_at,
+        gradients_pitch=gradients_pitch,
         panels_at=panels_at,
+        panel_pitch=panel_pitch,
         columns_at=columns_at,
+        column_pitch=column_pitch,
         products_at=products_at,
+        product_pitch=product_pitch,
         results_at=results_at,
         pitch=pitch,
-        product_pitch=product_pitch,
         memory=up(results_at + outline.elements * pitch, 16),
         tasks=-(-channels // chunk) * slices,
-        slice_images=slice_groups * lane,
+        slice_bands=slice_bands,
         gradient_size=gradient_size,
     )
-    sums = _pixel_sums(algorithm, line * lane, lane) + of_products + list(of_elements.values())
     of_slices = up(slices * gradient_size, 16) if slices > 1 else 0
     return Plan(
         memory=of_slices + workers * tiling.memory,
         workers_at=of_slices,
         panels_at=0,
-        own_pixels=_own_pixels(algorithm),
-        table=_table(sums, dtype),
+        pixels_of=np.array(algorithm.pixels_of),
         tiling=blocks.record(tiling),
         slices=slices,
     )
@@ -279,7 +281,7 @@ def correlate(placed: Placed, x: np.ndarray, y: np.ndarray, gw: np.ndarray, stri
     gradients = memory[: plan.slices * gw.size] if plan.slices > 1 else gw.reshape(-1)
     tile_tasks.run_tasks(
         tile_tasks.CORRELATE, x.reshape(-1), gradients, np.empty(0, x.dtype), y.reshape(-1), memory[:0],
-        memory[plan.workers_at :], finite, strides, plan.own_pixels, *plan.table, plan.tiling,
+        memory[plan.workers_at :], finite, strides, plan.pixels_of, plan.tiling,
     )  # fmt: skip
     if plan.slices > 1:
         np.sum(gradients.reshape(plan.slices, *gw.shape), axis=0, out=gw)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from layouts import assert_any_layout, assert_same_bits, integers
+from numba import njit
 
 from scratchgan import kernels, ops
 from scratchgan.gradcheck import Op, Verdict, check
@@ -16,6 +17,7 @@ from scratchgan.kernels.conv import bilinear, memory, paths, reference
 from scratchgan.kernels.conv.paths import PATHS, chosen
 from scratchgan.kernels.simd import ROW_STEP, lanes, runnable_units
 from scratchgan.kernels.simd import UNIT as THIS_UNIT
+from scratchgan.kernels.simd_transforms import transform
 from scratchgan.kernels.upsample_conv import reference as upsample_reference
 
 Pair = tuple[int, int]
@@ -35,42 +37,46 @@ DEFINITIONS = {
         [(1, 1), (1, 2), (2, 0), (2, 1), (0, 2), (3, 0)],
         [(3, 1), (3, 2), (4, 0), (4, 1), (2, 2), (5, 0)],
     ],
-    "STRIDED": [[(u, u) for u in range(4)], [(2 + u, u) for u in range(4)]],
-    "STRIDED_GRAD": [[(1, 1), (0, 3)], [(2, 0), (1, 2)], [(2, 1), (1, 3)], [(3, 0), (2, 2)]],
-    "SINGLE": [[(u, u) for u in range(3)], [(1 + u, u) for u in range(3)]],
-    "SINGLE_GRAD": [[(u, 2 - u) for u in range(3)], [(1 + u, 2 - u) for u in range(3)]],
+    "STRIDED": [[(2 * j + u, u) for u in range(4)] for j in range(4)],
+    "STRIDED_GRAD": [[(j + 1 + odd, 1 - odd), (j + odd, 3 - odd)] for j in range(4) for odd in range(2)],
+    "SINGLE": [[(j + u, u) for u in range(3)] for j in range(4)],
+    "SINGLE_GRAD": [[(j + u, 2 - u) for u in range(3)] for j in range(4)],
 }
+
+
+def pairs_of(name: str) -> dict[tuple[int, int, int], int]:
+    """How often each pixel meets each kernel element in each output, by definition."""
+    found: dict[tuple[int, int, int], int] = {}
+    for at, pairs in enumerate(DEFINITIONS[name]):
+        for pair in pairs:
+            found[at, *pair] = found.get((at, *pair), 0) + 1
+    return found
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_the_algorithm_is_the_convolution(name: str) -> None:
-    """The coefficient of every weight times every pixel in every output, in one dimension and in two."""
+    """The coefficient of every weight times every pixel in every output, in one dimension: two follow from it."""
     line: bilinear.Line = getattr(bilinear, name)
-    in_one = [{}, {}]
+    found: dict[tuple[int, int, int], float] = {}
     for at, output in enumerate(line.outputs):
         for p, scale in output.items():
-            for kind, pixels in enumerate(line.source[p]):
-                for (pixel, a), (element, b) in itertools.product(pixels.items(), line.weights[p][kind].items()):
-                    key = (at, pixel, element)
-                    in_one[0][key] = in_one[0].get(key, 0) + scale * a * b
-    for at, pairs in enumerate(DEFINITIONS[name]):
-        for pair in pairs:
-            in_one[1][at, *pair] = in_one[1].get((at, *pair), 0) + 1
-    assert {key: value for key, value in in_one[0].items() if value} == in_one[1]
-
-    square = bilinear.square(line)
+            for kind in range(line.kinds):
+                for (pixel, a), (element, b) in itertools.product(line.source[p].items(), line.weights[p].items()):
+                    key = (at, line.kinds * pixel + kind, line.kinds * element + kind)
+                    found[key] = found.get(key, 0) + scale * a * b
+    expected = pairs_of(name)
+    assert set(expected) <= set(found)
+    for key, value in found.items():
+        assert value == pytest.approx(expected.get(key, 0), abs=1e-12)
+    square = bilinear.SQUARES[bilinear.LINES.index(line)]
+    assert (square.side, square.kinds, square.products) == (
+        len(DEFINITIONS[name]), line.kinds**2, len(line.source) ** 2,
+    )  # fmt: skip
     assert square.span == 1 + max(pixel for pairs in DEFINITIONS[name] for pixel, _ in pairs)
-    in_two: dict[tuple[int, ...], float] = {}
-    for at, output in enumerate(square.outputs):
-        for p, scale in output.items():
-            for kind, pixels in enumerate(square.source[p]):
-                for (pixel, a), (element, b) in itertools.product(pixels.items(), square.weights[p][kind].items()):
-                    in_two[at, *pixel, *element] = in_two.get((at, *pixel, *element), 0) + scale * a * b
-    expected = {
-        (i * square.side + j, i_pixel, j_pixel, u, v): a * b
-        for ((i, i_pixel, u), a), ((j, j_pixel, v), b) in itertools.product(in_one[1].items(), repeat=2)
-    }
-    assert {key: value for key, value in in_two.items() if value} == expected
+    for at, place in enumerate(square.pixels_of):
+        row, column = divmod(at, len(line.source))
+        own = divmod(place, len(square.pixels))
+        assert [square.pixels[i] for i in own] == [line.source[row], line.source[column]]
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
@@ -78,9 +84,53 @@ def test_every_pixel_of_an_output_is_in_its_products(name: str) -> None:
     """So none that is not finite gets lost, even if its terms cancel."""
     line: bilinear.Line = getattr(bilinear, name)
     for output, pairs in zip(line.outputs, DEFINITIONS[name], strict=True):
-        seen = {pixel for p in output for kind in line.source[p] for pixel in kind}
+        seen = {line.kinds * i + kind for p in output for i in line.source[p] for kind in range(line.kinds)}
         assert seen >= {pixel for pixel, _ in pairs}
-        assert len(seen - {pixel for pixel, _ in pairs}) <= 1
+
+
+_transform = transform([square.pixels for square in bilinear.SQUARES.values()])
+
+
+@njit
+def transformed(which, source, target, rows, columns, count):  # type: ignore[no-untyped-def]
+    _transform(
+        which,
+        target,
+        0,
+        (rows * LANES, LANES),
+        source,
+        0,
+        (columns * LANES, LANES),
+        (count, rows * rows * LANES, LANES),
+    )
+
+
+@pytest.mark.parametrize("number", bilinear.SQUARES)
+def test_a_matrix_from_both_sides(number: int) -> None:
+    """Squares of registers, side by side, against NumPy's products."""
+    matrix = bilinear.SQUARES[number].pixels
+    dense = np.array([[row.get(i, 0.0) for i in range(1 + max(map(max, matrix)))] for row in matrix])
+    size, count = dense.shape[1], 3
+    source = integers(1, (size, size + count - 1, LANES), np.float32)
+    target = np.full((count, len(matrix), len(matrix), LANES), 77, np.float32)
+    transformed(number, source.reshape(-1), target.reshape(-1), len(matrix), size + count - 1, count)
+    for i in range(count):
+        expected = np.einsum("pi,ijl,qj->pql", dense, source[:, i : i + size].astype(np.float64), dense)
+        np.testing.assert_allclose(target[i], expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("outputs", "taps", "points"), [(2, 3, (0, 1, -1)), (4, 2, (0, 1, -1, -0.5)), (1, 3, (0, 1))])
+def test_winograds_filter(outputs: int, taps: int, points: tuple[float, ...]) -> None:
+    line = bilinear.winograd(outputs, taps, points)
+    assert len(line.source) == outputs + taps - 1
+    rng = np.random.default_rng(2)
+    x, w = rng.standard_normal(outputs + taps - 1), rng.standard_normal(taps)
+    products = [
+        sum(v * x[i] for i, v in pixels.items()) * sum(v * w[k] for k, v in weights.items())
+        for pixels, weights in zip(line.source, line.weights, strict=True)
+    ]
+    y = [sum(v * products[p] for p, v in row.items()) for row in line.outputs]
+    np.testing.assert_allclose(y, np.convolve(x, w[::-1], "valid"), rtol=1e-12)
 
 
 class Case(NamedTuple):
@@ -93,6 +143,12 @@ class Case(NamedTuple):
     padding: Pair = (1, 1)
 
 
+def assert_whole(result: np.ndarray, expected: np.ndarray) -> None:
+    """``result`` is the whole numbers ``expected``, but for rounding, which is then taken away."""
+    np.testing.assert_allclose(result, expected, rtol=0, atol=0.1)
+    np.rint(result, out=result)
+
+
 def check_conv(case: Case, kernel: int, stride: int, dtype: type) -> None:
     n, channels, size, outputs, padding = case
     x, w = integers(1, (n, channels, *size), dtype), integers(2, (outputs, channels, kernel, kernel), dtype)
@@ -101,15 +157,15 @@ def check_conv(case: Case, kernel: int, stride: int, dtype: type) -> None:
     expected = reference.conv2d(x, w, *options) + bias[:, None, None]
     y = np.full_like(expected, 77)
     assert PATHS["conv2d"]["tiles"](x, w, bias, y, *options)
-    np.testing.assert_array_equal(y, expected)
+    assert_whole(y, expected)
     gy = integers(4, y.shape, dtype)
     gx, of_inputs = np.full_like(x, 77), integers(5, (channels,), dtype)
     assert PATHS["conv2d_input_grad"]["tiles"](gy, w, of_inputs, gx, *options)
     gx -= of_inputs[:, None, None]
-    np.testing.assert_array_equal(gx, reference.conv2d_input_grad(gy, w, size, *options))
+    assert_whole(gx, reference.conv2d_input_grad(gy, w, size, *options))
     gw = np.full_like(w, 77)
     assert PATHS["conv2d_weight_grad"]["tiles"](x, gy, gw, *options)
-    np.testing.assert_array_equal(gw, reference.conv2d_weight_grad(x, gy, (kernel, kernel), *options))
+    assert_whole(gw, reference.conv2d_weight_grad(x, gy, (kernel, kernel), *options))
     assert np.vdot(y - bias[:, None, None], gy) == np.vdot(x, gx) == np.vdot(w, gw)
 
 
@@ -175,6 +231,7 @@ def test_second_order_at_the_edges_of_a_tile(operator: str, n: int, size: int, m
     """The operators' own test, to second order, where every convolution that can goes by tiles."""
     monkeypatch.setattr(paths, "LEAST_CHANNELS", 1)
     monkeypatch.setattr(paths, "MOST_REMAINING", np.inf)
+    monkeypatch.setattr(paths, "MOST_REMAINING_OF_WEIGHT_GRAD", np.inf)
     used = []
     for name, by_path in PATHS.items():
         tiles = by_path["tiles"]
@@ -324,8 +381,8 @@ class Plain:
 
 
 # Root mean square error, in units of float32's rounding of the result's root mean square, and how many times that of
-# the plain path it may be. Winograd's F(2x2, 3x3) adds four pixels and halves sums of nine weights.
-@pytest.mark.parametrize(("name", "bound"), [("3x3", 3.0), ("4x4", 2.5), ("upsampled", 2.5)])
+# the plain path it may be. Winograd's filters take differences of pixels and multiply them by powers of 3/2.
+@pytest.mark.parametrize(("name", "bound"), [("3x3", 4.0), ("4x4", 4.0), ("upsampled", 2.5)])
 def test_the_error_is_bounded(name: str, bound: float) -> None:
     x, w, y = wide(name)
     plain, of = Plain(name, x, w, y), upsample_reference if name == "upsampled" else reference
@@ -348,7 +405,7 @@ def test_the_error_is_bounded(name: str, bound: float) -> None:
         unit = np.finfo(np.float32).eps * np.sqrt((precise**2).mean())
         direct_error, error = (np.sqrt(((result - precise) ** 2).mean()) / unit for result in (direct, fast))
         assert error < bound * direct_error
-        assert error < 6.0
+        assert error < 8.0
 
 
 PROGRAM = """

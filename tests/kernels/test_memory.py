@@ -135,6 +135,7 @@ def test_a_convolutions_memory_begins_as_zeros_and_holds_one_dtype() -> None:
             assert memory.dtype == dtype
             assert memory.size >= 1000
             assert not memory.any()
+            assert bounds(memory)[0] % 64 == 0, "a register would lie in two cache lines"
             memory[:] = np.pi
             found[dtype] = memory
         assert np.shares_memory(workspace(500, np.dtype(np.float32)), found[np.float32])
