@@ -4,8 +4,10 @@ Each part (layers, steps, memory, overhead) runs in a process of its own for eac
 pinned from the start, and leaves its raw samples in ``--out``. The table is made of the parts that are there, so a long
 run can be taken in pieces (--only).
 
-A ratio is PyTorch's time, of the best of its layouts, over ours: above 1, ours is faster. The part float64 compares
-our kernels with themselves: their time in float32 over that in float64, the same layers in turns.
+A ratio is PyTorch's time, of the best of its layouts, over ours: above 1, ours is faster. Beside it stands the ratio
+that a kernel would have which is at the roofline, whose ceilings are measured in the same run, with the multiplications
+of the definition: more than that takes an algorithm with fewer. The part float64 compares our kernels with themselves:
+their time in float32 over that in float64, the same layers in turns.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ def commands(options: argparse.Namespace, part: str, threads: int) -> list[tuple
     words = ["run", "--mode", "performance", "--impl", "ours", "--threads", str(threads)]
     if part != "float64":
         words += ["--impl", "pytorch", *(["--impl", "pytorch-compiled"] if options.compile else [])]
-    return [(path, [*words, "--seconds", str(options.seconds), "--no-ceilings", *_problems(part)])]
+    return [(path, [*words, "--seconds", str(options.seconds), *_problems(part)])]
 
 
 def command(options: argparse.Namespace) -> int:
@@ -159,19 +161,26 @@ def _layer_rows(
         return []
     from .results import best_of, by_pass, load, ours
 
+    results = load(path)
     ratios: dict[str, float] = {}
-    for (title, _, _), records in by_pass(load(path).records).items():
+    limits: list[float] = []
+    for (title, _, _), records in by_pass(results.records).items():
         mine = ours(records)
         rivals = [r for family in ("pytorch", "pytorch-compiled") if (r := best_of(records, family))]
         if mine and rivals and belongs(title):
             best = min(r.summary.median for r in rivals)
             ratios[f"{title} {mine.passed}"] = best / mine.summary.median
+            if results.ceilings:
+                limits.append(best / results.ceilings.attainable(mine.flops, mine.bytes))
     if not ratios:
         return []
     mean, worst = geometric_mean(list(ratios.values())), min(ratios, key=lambda name: ratios[name])
     reached = mean >= target and (least is None or ratios[worst] >= least)
     aim = f">= {target}" + (f", none under {least}" if least else "")
-    return [Row(work, threads, aim, mean, ratios[worst], reached, f"least: {worst}; {len(ratios)} passes")]
+    note = f"least: {worst}; {len(ratios)} passes"
+    if limits:
+        note += f"; at the roofline {geometric_mean(limits):.2f}"
+    return [Row(work, threads, aim, mean, ratios[worst], reached, note)]
 
 
 def _float64_rows(path: Path, threads: int) -> list[Row]:

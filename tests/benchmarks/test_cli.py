@@ -10,6 +10,7 @@ import pytest
 from planted import Right
 
 from benchmarks import peers, results, runner, scaling, steps, targets
+from benchmarks.ceilings import Ceilings
 from benchmarks.ci import cases
 from benchmarks.descriptor import parse
 from benchmarks.results import load
@@ -163,7 +164,15 @@ def test_targets_are_judged(tmp_path):
         for name, seconds in times.items()
     ]
     results.save(tmp_path / "float64-2.json", results.Results({}, records))
+    sides = {"ours": 0.2, "pytorch:nchw": 0.3, "pytorch:nhwc": 0.4}
+    records = [
+        runner.Record('deconv n"T64.4"', "T64.4", "FWD_B", side, 50_000_000, 1, samples=[seconds] * 9)
+        for side, seconds in sides.items()
+    ]
+    results.save(tmp_path / "deconv-2.json", results.Results({}, records, Ceilings(1.0, 1.0, "float32", 2)))
     rows = {row.work: row for row in targets.table(tmp_path)}
+    assert rows["transposed convolution"].mean == pytest.approx(1.5)
+    assert "at the roofline 6.00" in rows["transposed convolution"].note  # 0.05 s of arithmetic against 0.3
     assert rows["speed in float64 / in float32"].mean == pytest.approx(0.125**0.5)
     assert rows["speed in float64 / in float32"].least == pytest.approx(0.25)
     assert not rows["speed in float64 / in float32"].reached
