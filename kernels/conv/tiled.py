@@ -20,9 +20,11 @@ _STAGE_BYTES = 2048 * 1024
 # B, which is read in the order of memory, may lie in the third.
 _PRODUCT_BYTES = 704 * 1024
 _LEAST_CHUNK = 20  # of output channels
-# The sources of a weight gradient.
+# The sources of a weight gradient, and its B.
 _CORRELATION_STAGE = 6144 * 1024
-# Parts of a weight gradient, of channels and of images, if there are so many groups of images.
+_COLUMN_BYTES = 8192 * 1024
+# Parts of a weight gradient, of channels and of images, if there are so many groups of images; and the least columns of
+# A, over all its tiles, that a part of the images has: each part reads and writes all products.
 _MOST_SLICES = 4
 _LEAST_COLUMNS = 512
 
@@ -204,7 +206,9 @@ def _correlation(placed: Placed, x_shape: Sizes, y_shape: Sizes, kernel: Pair, d
 
     chunk = _parts(channels, MAX_DEPTH // kinds)
     tile_row = (chunk * line * step + columns * side * side * pitch) * lane * dtype.itemsize
-    tiles_at_once = MAX_DEPTH // lane
+    # As many tiles as make 256 columns of A, unless B, which has as many rows, becomes too large for that.
+    most = _COLUMN_BYTES // (outline.products * lane * pitch * dtype.itemsize)
+    tiles_at_once = max(1, min(MAX_DEPTH // lane, most))
     band_rows = _parts(rows, min(_CORRELATION_STAGE // tile_row, -(-tiles_at_once // columns)))
     bands = -(-rows // band_rows)
     # Every block of channels stages the gradients and sums them again. So few blocks get slices of the images' bands to
