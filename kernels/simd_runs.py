@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 
 from .simd import _INT, _Vectors, intrinsic
@@ -151,6 +152,36 @@ def add_run(typing, target, target_at, source, source_at, count):
 
         vectors.loop(count, body)
         return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
+def all_finite(typing, array, position, count):
+    """True if no number of the ``count`` >= 1 registers from ``position`` on is infinite or NaN."""
+    signature = types.boolean(array, types.intp, types.intp)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, position, count = arguments
+        vectors = _Vectors(context, builder, signature.args[0])
+        pointer = vectors.pointer(signature.args[0], array, position)
+        before = builder.block
+        loop = builder.append_basic_block("finite.loop")
+        after = builder.append_basic_block("finite.after")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        i, total = builder.phi(_INT), builder.phi(vectors.type)
+        value = vectors.load(builder.gep(pointer, [builder.mul(i, _INT(vectors.lanes))]))
+        new_total = builder.fadd(total, builder.fsub(value, value))  # 0, or NaN for inf - inf
+        following = builder.add(i, _INT(1))
+        for phi, start, later in [(i, _INT(0), following), (total, vectors.zero, new_total)]:
+            phi.add_incoming(start, before)
+            phi.add_incoming(later, loop)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+        builder.position_at_end(after)
+        is_nan = builder.fcmp_unordered("uno", new_total, new_total)
+        bits = builder.bitcast(is_nan, ir.IntType(vectors.lanes))
+        return builder.icmp_unsigned("==", bits, ir.Constant(bits.type, 0))
 
     return signature, emit
 

@@ -176,23 +176,32 @@ class Square:
     """An algorithm in two dimensions: a ``Line`` along the rows and along the columns."""
 
     number: int  # in LINES
-    products: int
-    kinds: int
+    line_products: int  # in one dimension
+    line_kinds: int
     pixels: Matrix  # the sums of pixels that differ, in one dimension
     pixels_of: list[int]  # of each product, its sum of pixels
     step: int
     side: int  # a tile has side x side outputs
     span: int  # and sees span x span pixels
 
+    @property
+    def products(self) -> int:
+        """The products of the two dimensions."""
+        return self.line_products**2
 
-def _square(number: int) -> Square:
-    line = LINES[number]
+    @property
+    def kinds(self) -> int:
+        """The kinds of the two dimensions."""
+        return self.line_kinds**2
+
+
+def _square(number: int, line: Line) -> Square:
     pixels = [row for at, row in enumerate(line.source) if line.source.index(row) == at]
     of = [pixels.index(row) for row in line.source]
     return Square(
         number=number,
-        products=len(of) ** 2,
-        kinds=line.kinds**2,
+        line_products=len(of),
+        line_kinds=line.kinds,
         pixels=pixels,
         pixels_of=[a * len(pixels) + b for a in of for b in of],
         step=line.step,
@@ -201,4 +210,4 @@ def _square(number: int) -> Square:
     )
 
 
-SQUARES = {number: _square(number) for number in range(len(LINES))}
+SQUARES = tuple(_square(number, line) for number, line in enumerate(LINES))

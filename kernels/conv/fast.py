@@ -18,11 +18,12 @@ import numpy as np
 
 from ..simd import lanes
 from . import bilinear
+from .memory import up
 from .plan import Pair
 from .products import weight_strides
 from .tiled import Placed, convolve, correlate
 
-_SINGLE, _SINGLE_GRAD, _STRIDED, _STRIDED_GRAD, _UPSAMPLED, _UPSAMPLED_GRAD = bilinear.SQUARES.values()
+_SINGLE, _SINGLE_GRAD, _STRIDED, _STRIDED_GRAD, _UPSAMPLED, _UPSAMPLED_GRAD = bilinear.SQUARES
 
 
 def _placed(kernel: Pair, padding: Pair) -> Placed:
@@ -108,7 +109,7 @@ def _remaining(placed: Placed, images: int, out_hw: Pair, itemsize: int, plain: 
     lane = lanes(itemsize)
     products = placed.algorithm.products * placed.algorithm.kinds
     tiles = [-(-(size + crop) // placed.algorithm.side) for size, crop in zip(out_hw, placed.crop, strict=True)]
-    return -(-images // lane) * lane * tiles[0] * tiles[1] * products / plain
+    return up(images, lane) * tiles[0] * tiles[1] * products / plain
 
 
 def conv2d_saving(images: int, y_hw: Pair, gx_hw: Pair | None, kernel: Pair, padding: Pair, itemsize: int) -> float:

@@ -26,8 +26,8 @@ import numpy as np
 
 from ..jit import kernel
 from ..simd import PITCH, UNIT
-from ..simd_runs import stream_sum, transpose_square, write_run
-from ..simd_transforms import all_finite, transform
+from ..simd_runs import all_finite, stream_sum, transpose_square, write_run
+from ..simd_transforms import transform
 from .bilinear import LINES, SQUARES
 from .gemm import multiply
 from .lanes import stage_lanes
@@ -99,13 +99,13 @@ class Tiling(NamedTuple):
     streamed: int = 0  # 1 if whole registers of y are written past the caches
 
 
-# A function is compiled again for a literal argument, but not for these.
-ZERO, ONE = np.int64(0), np.int64(1)
+# A function is compiled again for a literal argument, but not for this.
+ZERO = np.int64(0)
 
 WEIGHT_ROWS = 8  # output channels whose weights are summed together
 
 _transform_weights = transform([line.weights for line in LINES])
-_transform_pixels = transform([square.pixels for square in SQUARES.values()])
+_transform_pixels = transform([square.pixels for square in SQUARES])
 _transform_products = transform([line.outputs for line in LINES])
 
 

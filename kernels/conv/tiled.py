@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numba
@@ -55,8 +54,8 @@ def _outline(placed: Placed, x_shape: Sizes, y_shape: Sizes, kernel: Pair) -> ti
         out_height=y_shape[2],
         out_width=y_shape[3],
         algorithm=algorithm.number,
-        line_products=math.isqrt(algorithm.products),
-        line_kinds=math.isqrt(algorithm.kinds),
+        line_products=algorithm.line_products,
+        line_kinds=algorithm.line_kinds,
         products=algorithm.products,
         kinds=algorithm.kinds,
         kernel_width=kernel[1],

@@ -88,7 +88,7 @@ def test_every_pixel_of_an_output_is_in_its_products(name: str) -> None:
         assert seen >= {pixel for pixel, _ in pairs}
 
 
-_transform = transform([square.pixels for square in bilinear.SQUARES.values()])
+_transform = transform([square.pixels for square in bilinear.SQUARES])
 
 
 @njit
@@ -105,7 +105,7 @@ def transformed(which, source, target, rows, columns, count):  # type: ignore[no
     )
 
 
-@pytest.mark.parametrize("number", bilinear.SQUARES)
+@pytest.mark.parametrize("number", range(len(bilinear.SQUARES)))
 def test_a_matrix_from_both_sides(number: int) -> None:
     """Squares of registers, side by side, against NumPy's products."""
     matrix = bilinear.SQUARES[number].pixels
