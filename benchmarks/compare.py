@@ -23,7 +23,7 @@ from .results import Results
 
 ROOT = Path(__file__).parent.parent
 #: What is not decided after all pairs of processes gets as many again, up to so many times in all.
-BLOCKS = 6
+BLOCKS = 8
 
 
 #: Samples in seconds by visit, of both sides.

@@ -86,7 +86,7 @@ def test_noise_is_ambiguous():
     assert statistics.paired_verdict(before, after)[0] == "AMBIGUOUS"
 
 
-@pytest.mark.parametrize("shape", [(1, 9), (1, 40), (5, 3), (5, 8), (10, 6)])
+@pytest.mark.parametrize("shape", [(1, 9), (1, 40), (5, 3), (5, 8), (10, 6), (20, 6), (40, 3)])
 def test_the_interval_covers_the_ratio(shape):
     inside = 0
     for seed in range(400):
@@ -96,6 +96,35 @@ def test_the_interval_covers_the_ratio(shape):
         _, low, high = statistics.paired_ratio(2 * own * rng.normal(1, 0.05, shape), rng.normal(1, 0.05, shape))
         inside += low <= 2 <= high
     assert inside >= 390
+
+
+def test_signed_ranks_are_counted_as_by_hand():
+    # Of five values' 32 choices of signs, one has the sum 0, one 1, one 2 and two 3: 1/32, 2/32, 3/32, 5/32 up to it.
+    for tail, rank in ((0.03, 0), (1 / 32, 0), (2.5 / 32, 1), (3.5 / 32, 2), (5 / 32, 3)):
+        assert statistics._signed_rank(5, 1 - 2 * tail) == rank
+    # Wilcoxon's table (1945) for a chance of 0.01 both ways: a sum of 19 for 16 pairs, of 37 for 20.
+    assert (statistics._signed_rank(16, 0.99), statistics._signed_rank(20, 0.99)) == (19, 37)
+
+
+def test_rare_visits_on_another_footing_do_not_widen_an_interval_of_many():
+    rng = np.random.default_rng(5)
+    ratios = np.exp(0.02 * rng.standard_normal(30))
+    ratios[7] = 1.6
+    before, after = [[1.0] * 9] * 30, [[ratio] * 9 for ratio in ratios]
+    assert statistics.paired_verdict(before, after)[0] == "SAME"
+    assert statistics.paired_verdict(before, [[1.1 * ratio] * 9 for ratio in ratios])[0] == "SLOWER"
+    assert statistics.paired_verdict(before[:15], after[:15])[0] == "AMBIGUOUS"  # as Student's, which it widens
+
+
+def test_many_visits_give_at_most_one_false_alarm_in_a_hundred():
+    alarms = 0
+    for seed in range(1000):
+        rng = np.random.default_rng(seed)
+        # Two candidates that are alike, each in a process that is sometimes slow for its lifetime.
+        sides = np.exp(0.04 * rng.standard_normal((2, 20)) + 0.5 * (rng.random((2, 20)) < 0.05))
+        before, after = ([[value] * 8 for value in side] for side in sides)
+        alarms += statistics.paired_verdict(before, after, effect=0)[0] != "AMBIGUOUS"
+    assert alarms <= 18  # ten are expected; more than 18 would be one chance in a hundred
 
 
 def test_rounds_that_only_one_has_are_left_out():
