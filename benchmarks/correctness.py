@@ -63,7 +63,7 @@ def check(problem: Problem, implementation: Implementation, threads: int | None 
     def outcome(verdict: str, reason: str) -> Outcome:
         return Outcome(verdict, reason, repeat)
 
-    exact = (problem.op, problem.algorithm) not in _INEXACT and implementation.exact
+    exact = (problem.op, problem.algorithm) not in _INEXACT and implementation.is_exact(problem)
     fills = ["integers", "normal"] if exact else ["normal"]
     mistrust = ""
     for fill in fills:

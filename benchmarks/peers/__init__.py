@@ -18,6 +18,7 @@ To add one, write ``peers/NAME.py`` with a subclass of `Implementation` and list
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 import re
 from collections.abc import Callable, Sequence
@@ -48,12 +49,18 @@ class Implementation:
     tolerance = 1.0
     #: Left out of the quick profile: far slower than the rest by design, or long to compile.
     slow = False
+    #: Beside others, it is left out of passes with more: one call would take as long as all that they do.
+    most_flops = math.inf
     #: Run only when it is named: it needs something, such as a compiler, that nobody expects.
     only_by_name = False
 
     def unavailable(self) -> str:
         """Why this cannot run here, or an empty text."""
         return missing(self.requires) if self.requires else ""
+
+    def is_exact(self, problem: Problem) -> bool:
+        """Whether this pass is ``exact``; for who chooses an algorithm by the problem."""
+        return self.exact
 
     def set_threads(self, threads: int) -> None:
         """Use this many threads from now on."""

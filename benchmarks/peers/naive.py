@@ -87,6 +87,7 @@ _loops: tuple[Any, Any, Any] | None = None
 class Naive(Implementation):
     name = "naive"
     slow = True
+    most_flops = 2e9  # a second
 
     def set_threads(self, threads: int) -> None:
         from scratchgan import kernels

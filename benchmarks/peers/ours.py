@@ -12,12 +12,43 @@ from ..problem import Arrays, shapes
 from ..reference import EPSILON
 from . import Implementation, Unimplemented
 
+_CONVOLUTIONS = ("conv", "deconv", "upconv")
+
+
+def _dispatched(p: Problem, a: Arrays) -> tuple[str, tuple[Any, ...], tuple[int, ...], tuple[Any, ...]]:
+    """Return (operator, operands, shape of the result, options): how a pass reaches the table of paths."""
+    # A transposed convolution is an input gradient, and its gradients are the other two.
+    passed = {"FWD": "", "BWD_D": "_input_grad", "BWD_W": "_weight_grad"}
+    turned = {"FWD": "_input_grad", "BWD_D": "", "BWD_W": "_weight_grad"}
+    direction = p.direction if p.direction.startswith("BWD") else "FWD"
+    suffix = (turned if p.op == "deconv" else passed)[direction]
+    operator = ("upsample_conv2d" if p.op == "upconv" else "conv2d") + suffix
+    operands: tuple[Any, ...]
+    if direction == "BWD_W":
+        operands = (a["gy"], a["x"]) if p.op == "deconv" else (a["x"], a["gy"])
+    else:
+        operands = (a["gy" if direction == "BWD_D" else "x"], a["w"])
+        if operator != "upsample_conv2d_input_grad":
+            operands += (a.get("bias", np.empty(0, p.dtype)),)
+    shape = shapes(p)[{"FWD": "gy", "BWD_D": "x", "BWD_W": "w"}[direction]]
+    options = (p.scale, p.padding) if p.op == "upconv" else (p.stride, p.padding, p.dilation, p.groups)
+    return operator, operands, shape, options
+
 
 class Ours(Implementation):
     """The public functions, which choose a path by the shapes."""
 
     name = "ours"
     tolerance = 8.0  # whichever path is chosen, it must be within the widest bound
+
+    def is_exact(self, problem: Problem) -> bool:
+        from scratchgan.kernels.conv.paths import chosen
+
+        if problem.op not in ("conv", "deconv"):
+            return True  # the tiles of upsampling convolutions add and multiply by 1 and -1 only
+        arrays = {name: np.empty(shape, problem.dtype) for name, shape in shapes(problem).items()}
+        operator, operands, shape, options = _dispatched(problem, arrays)
+        return chosen(operator, *operands, np.empty(shape, problem.dtype), *options) == "gemm"
 
     def set_threads(self, threads: int) -> None:
         from scratchgan import kernels
@@ -31,7 +62,7 @@ class Ours(Implementation):
         builder = getattr(self, f"_{p.op}", None)
         if builder is None:
             raise Unimplemented(f"matrix products are NumPy's here: see im2col ({p.op})")
-        if p.op in ("upconv", "conv", "deconv"):
+        if p.op in _CONVOLUTIONS:
             return builder(kernels, p, a)
         return builder(kernels, p, a, forward)
 
@@ -94,36 +125,25 @@ class OursByPath(Ours):
         self.name, self.path = f"ours:{path}", path
         self.exact = path == "gemm"
 
+    def is_exact(self, problem: Problem) -> bool:
+        return self.exact
+
     def build(self, problem: Problem, arrays: Arrays) -> Callable[[], Any]:
         from scratchgan.kernels.conv.paths import PATHS
         from scratchgan.kernels.memory import empty
 
-        p, a = problem, arrays
-        if p.op not in ("conv", "deconv", "upconv"):
+        if problem.op not in _CONVOLUTIONS:
             raise Unimplemented("only convolutions have several paths")
-        # A transposed convolution is an input gradient, and its gradients are the other two.
-        passed = {"FWD": "", "BWD_D": "_input_grad", "BWD_W": "_weight_grad"}
-        turned = {"FWD": "_input_grad", "BWD_D": "", "BWD_W": "_weight_grad"}
-        direction = p.direction if p.direction.startswith("BWD") else "FWD"
-        operator = ("upsample_conv2d" if p.op == "upconv" else "conv2d") + (turned if p.op == "deconv" else passed)[
-            direction
-        ]
+        operator, operands, shape, options = _dispatched(problem, arrays)
         table = PATHS[operator]
-        if self.path not in table or not self._fits(p):
+        if self.path not in table or not self._fits(problem):
             raise Unimplemented(f"{operator} has no path {self.path} for these sizes")
-        shape = shapes(p)[{"FWD": "gy", "BWD_D": "x", "BWD_W": "w"}[direction]]
-        if direction == "BWD_W":
-            operands = (a["gy"], a["x"]) if p.op == "deconv" else (a["x"], a["gy"])
-        else:
-            operands = (a["gy" if direction == "BWD_D" else "x"], a["w"])
-        none = np.empty(0, p.dtype)
-        takes_bias = direction != "BWD_W" and operator != "upsample_conv2d_input_grad"
-        bias = (a.get("bias", none),) if takes_bias else ()
-        options = (p.scale, p.padding) if p.op == "upconv" else (p.stride, p.padding, p.dilation, p.groups)
 
         def run() -> np.ndarray:
-            result = empty(shape, p.dtype)  # as the public functions do: fresh pages would cost more than the kernel
-            if table[self.path](*operands, *bias, result, *options) is False:
+            result = empty(
+                shape, problem.dtype
+            )  # as the public functions do: fresh pages would cost more than the kernel
+            if table[self.path](*operands, result, *options) is False:
                 raise RuntimeError(f"the path {self.path} of {operator} gave up")
             return result
 
@@ -144,6 +164,9 @@ class OursOnCuda(Ours):
 
     name = "ours-cuda"
     device = "cuda"
+
+    def is_exact(self, problem: Problem) -> bool:
+        return True
 
     def unavailable(self) -> str:
         from ..gpu import no_device

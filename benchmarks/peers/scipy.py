@@ -16,6 +16,7 @@ class SciPy(Implementation):
     name = "scipy"
     requires = "scipy>=1.8"
     slow = True
+    most_flops = 1e8  # a second
 
     def build(self, problem: Problem, arrays: Arrays) -> Callable[[], Any]:
         if problem.op != "conv" or not problem.direction.startswith("FWD") or problem.groups > 1:

@@ -70,6 +70,31 @@ def test_the_speed_of_a_wrong_kernel_is_not_shown():
     assert "1 FAILED, 1 PASSED" in lines
 
 
+def test_ours_is_held_to_whole_numbers_where_its_algorithm_keeps_them():
+    ours = OWN[0]
+    for text, exact in {
+        "conv mb16ic16ih16oc16kh3ph1": False,  # Winograd's tiles
+        "deconv mb16ic16ih16oc16kh4sh2ph1": False,
+        "conv mb16ic3ih16oc16kh3ph1": True,
+        "upconv mb16ic16ih8oc16kh3ph1": True,  # tiles that only add
+    }.items():
+        problem = parse(text)
+        assert ours.is_exact(problem.directed("FWD_B")) == exact
+        for direction in problem.directions:
+            assert check(problem.directed(direction), ours).verdict == PASSED
+
+
+def test_what_would_take_a_pass_too_long_is_left_out_of_it_unless_it_is_alone():
+    fast, endless = Sleeps("fast", 0.001), Sleeps("endless", 0.002)
+    endless.most_flops = 1000
+    _, record = runner.run_pass(CONV, [fast, endless], "both", Settings(0.1), 1)
+    assert (record.verdict, record.samples) == (UNIMPLEMENTED, [])
+    assert "GFLOP takes it too long" in record.reason
+    (alone,) = runner.run_pass(CONV, [endless], "both", Settings(0.1), 1)
+    assert alone.verdict == PASSED
+    assert alone.samples
+
+
 def test_performance_alone_says_that_nothing_was_checked():
     (record,) = runner.run_pass(CONV, [Sleeps("slow", 0.001)], "performance", Settings(0.1), 1)
     assert record.verdict == runner.UNCHECKED
