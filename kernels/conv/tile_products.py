@@ -65,9 +65,9 @@ class Tiling(NamedTuple):
     first_column: int
     crop_top: int  # outputs of tile 0 that lie before the first of y
     crop_left: int
-    line: int  # pixels in a staged row
-    # All above follows from the algorithm and the shapes; what follows is chosen. The stage is at 0, and a place that
-    # is not used too.
+    line: int  # pixels in a staged row of a band
+    # All above follows from the algorithm and the shapes; what follows is chosen. The stage of the source is at 0, and
+    # a place that is not used too.
     groups: int = 1  # of images, in a task
     parts: int = 1  # of the output channels, and how many are in one
     part: int = 0
@@ -79,9 +79,9 @@ class Tiling(NamedTuple):
     channel_blocks: int = 0
     chunk: int = 0  # output channels whose products are kept at once
     padded_rows: int = 0  # of A
-    group_size: int = 0  # numbers in the stage of one group of images
-    gradients_at: int = 0  # the gradient, with ``pitch`` numbers for a pixel
-    gradients_pitch: int = 0  # from one group of images to the next
+    channel_size: int = 0  # numbers in the stage of a channel, and of one group of images
+    group_size: int = 0
+    gradients_at: int = 0  # the stage of the gradient, with ``pitch`` numbers for a pixel
     panels_at: int = 0  # A, where it is made block by block
     panel_pitch: int = 0  # from one product's A to the next
     columns_at: int = 0  # B
@@ -151,30 +151,25 @@ def sum_weights(w, a, memory, strides, tiling, task):
 
 
 @kernel
-def sum_pixels(
-    memory, to, kind_pitch, channel_pitch, product_pitch, stage, channels, channel_size, tiling, first_row, rows,
-    first_column, columns,
-):  # fmt: skip
-    """Write the sums of pixels of all products that have their own, for a rectangle of tiles.
+def sum_pixels(memory, to, kind_pitch, product_pitch, stage, line, tiling, rows, columns):
+    """Write the sums of pixels of all products that have their own, for a rectangle of tiles of one channel.
 
-    The p-th of kind v of channel c go to memory[to + p * product_pitch + v * kind_pitch + c * channel_pitch:]. The
-    rectangle is counted from the stage's first tile; a staged channel has ``channel_size`` numbers.
+    The p-th of kind v go to memory[to + p * product_pitch + v * kind_pitch:]. The first tile's pixels begin at
+    memory[stage], where a row has ``line`` of them.
     """
     lanes = REGISTER_BYTES // memory.itemsize
-    line_kinds = tiling.line_kinds
-    row_size = tiling.line * lanes
-    for c in range(channels):
-        for kind in range(tiling.kinds):
-            pixel = kind // line_kinds * row_size + kind % line_kinds * lanes + first_column * tiling.step * lanes
-            for r in range(rows):
-                _transform_pixels(
-                    tiling.algorithm,
-                    memory, to + kind * kind_pitch + c * channel_pitch + r * columns * lanes,
-                    (tiling.line_pixels * product_pitch, product_pitch),
-                    memory, stage + c * channel_size + (first_row + r) * tiling.step * row_size + pixel,
-                    (line_kinds * row_size, line_kinds * lanes),
-                    (columns, lanes, tiling.step * lanes),
-                )  # fmt: skip
+    line_kinds, step = tiling.line_kinds, tiling.step
+    row_size = line * lanes
+    for kind in range(tiling.kinds):
+        for r in range(rows):
+            _transform_pixels(
+                tiling.algorithm,
+                memory, to + kind * kind_pitch + r * columns * lanes,
+                (tiling.line_pixels * product_pitch, product_pitch),
+                memory, stage + (r * step + kind // line_kinds) * row_size + kind % line_kinds * lanes,
+                (line_kinds * row_size, line_kinds * lanes),
+                (columns, lanes, step * lanes),
+            )  # fmt: skip
 
 
 @kernel
@@ -241,28 +236,30 @@ def convolve_task(x, a, bias, y, memory, pixels_of, tiling, task):
     band = task % tiling.bands * tiling.band_rows
     band_rows = min(tiling.band_rows, tiling.rows - band)
     lines = (band_rows - 1) * tiling.step + tiling.span
-    channel_size = lines * tiling.line * lanes
     for group in range(groups):
-        stage_lanes(
-            x, memory, group * tiling.group_size, first_image + group * lanes, tiling.images, tiling.channels, ZERO,
-            tiling.channels, tiling.height, tiling.width, tiling.first_row + band * tiling.step, lines,
-            tiling.first_column, tiling.line,
-        )  # fmt: skip
+        for channel in range(tiling.channels):
+            stage_lanes(
+                x, memory, group * tiling.group_size + channel * tiling.channel_size, first_image + group * lanes,
+                tiling.images, tiling.channels, channel, tiling.height, tiling.width,
+                tiling.first_row + band * tiling.step, lines, tiling.first_column, tiling.line,
+            )  # fmt: skip
     finite = True
     for row in range(0, band_rows, tiling.block_rows):
         rows = min(tiling.block_rows, band_rows - row)
         for column in range(0, tiling.columns, tiling.block_columns):
             columns = min(tiling.block_columns, tiling.columns - column)
             numbers = rows * columns * lanes  # of a group, in a row of B
+            first_pixel = (row * tiling.line + column) * tiling.step * lanes
             for channel in range(0, tiling.channels, tiling.channel_block):
                 depth = min(tiling.channel_block, tiling.channels - channel)
                 for group in range(groups):
-                    sum_pixels(
-                        memory, tiling.columns_at + channel * tiling.kinds * tiling.pitch + group * numbers,
-                        depth * tiling.pitch, tiling.pitch, tiling.column_pitch,
-                        group * tiling.group_size + channel * channel_size, depth, channel_size,
-                        tiling, row, rows, column, columns,
-                    )  # fmt: skip
+                    to = tiling.columns_at + channel * tiling.kinds * tiling.pitch + group * numbers
+                    stage = group * tiling.group_size + channel * tiling.channel_size + first_pixel
+                    for c in range(depth):
+                        sum_pixels(
+                            memory, to + c * tiling.pitch, depth * tiling.pitch, tiling.column_pitch,
+                            stage + c * tiling.channel_size, tiling.line, tiling, rows, columns,
+                        )  # fmt: skip
             last_m = min(part + tiling.part, tiling.out_channels)
             for first_m in range(part, last_m, tiling.chunk):
                 channels = min(tiling.chunk, last_m - first_m)

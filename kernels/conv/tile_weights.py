@@ -8,9 +8,10 @@ and every kernel element's gradient is a sum of some products. A task takes some
 of all images. It goes over its tiles, a band at a time, or several groups of images if a band is the whole image, as
 many tiles at once as make 256 columns of A with the images that a register holds:
 
-    1 stage      x with the images side by side, gy with the channels side by side (``lanes.py``)
-    2 add        A = sums of pixels (rows: channels and kinds; columns k: tiles and images), and B = sums of gradients
-                 (rows k; columns: output channels), of all products
+    1 stage      x, a channel at a time, with the images side by side, and gy, an image at a time, with the channels
+                 side by side (``lanes.py``)
+    2 add        from these, A = sums of pixels (rows: channels and kinds; columns k: tiles and images), and B = sums
+                 of gradients (rows k; columns: output channels), of all products
     3 multiply   A @ B, added to the products
     4 collect    after all tiles: products are added up to gradients of kernel elements, of this slice
 
@@ -25,7 +26,7 @@ from ..simd_transforms import transform
 from .bilinear import LINES, transposed
 from .gemm import multiply
 from .lanes import stage_channels, stage_lanes
-from .tile_products import sum_pixels
+from .tile_products import ZERO, sum_pixels
 
 REGISTER_BYTES = UNIT.register_bytes
 
@@ -35,22 +36,21 @@ _transform_elements = transform([transposed(line.weights) for line in LINES[::2]
 
 
 @kernel
-def _sum_gradients(memory, to, source, tiling, first_row, rows, first_column, columns, lines):
-    """Write B of all products, for a rectangle of tiles of a band; a row for each tile and image."""
+def _sum_gradients(memory, to, tiling, rows, columns):
+    """Write B of all products for a rectangle of tiles of the staged image; their rows are ``lanes`` apart."""
     lanes = REGISTER_BYTES // memory.itemsize
-    gradient_line = tiling.columns * tiling.side * tiling.pitch
-    for image in range(lanes):
-        for r in range(rows):
-            for column in range(columns):
-                tile = (first_row + r) * gradient_line + (first_column + column) * tiling.pitch
-                _transform_gradients(
-                    tiling.algorithm // 2,
-                    memory, to + ((r * columns + column) * lanes + image) * tiling.pitch,
-                    (tiling.line_products * tiling.column_pitch, tiling.column_pitch),
-                    memory, source + image * lines * gradient_line + tile * tiling.side,
-                    (gradient_line, tiling.pitch),
-                    (-(-tiling.out_channels // lanes), lanes, lanes),
-                )  # fmt: skip
+    line = columns * tiling.side * tiling.pitch
+    registers = -(-tiling.out_channels // lanes)
+    for r in range(rows):
+        for column in range(columns):
+            _transform_gradients(
+                tiling.algorithm // 2,
+                memory, to + (r * columns + column) * lanes * tiling.pitch,
+                (tiling.line_products * tiling.column_pitch, tiling.column_pitch),
+                memory, tiling.gradients_at + (r * line + column * tiling.pitch) * tiling.side,
+                (line, tiling.pitch),
+                (registers, lanes, lanes),
+            )  # fmt: skip
 
 
 @kernel
@@ -95,36 +95,34 @@ def correlate_task(x, y, gw, memory, strides, pixels_of, tiling, task):
         groups = min(tiling.groups, end - first)
         first_row = first % tiling.bands * tiling.band_rows
         band_rows = min(tiling.band_rows, tiling.rows - first_row)
-        lines = (band_rows - 1) * tiling.step + tiling.span
-        channel_size = lines * tiling.line * lanes
-        for group in range(groups):
-            first_image = (first // tiling.bands + group) * lanes
-            stage_lanes(
-                x, memory, group * tiling.group_size, first_image, tiling.images, tiling.channels, first_channel,
-                channels, tiling.height, tiling.width, tiling.first_row + first_row * tiling.step, lines,
-                tiling.first_column, tiling.line,
-            )  # fmt: skip
-            stage_channels(
-                y, memory, tiling.gradients_at + group * tiling.gradients_pitch, tiling.pitch, first_image,
-                tiling.images, tiling.out_channels, tiling.out_height, tiling.out_width,
-                first_row * tiling.side - tiling.crop_top, band_rows * tiling.side, -tiling.crop_left,
-                tiling.columns * tiling.side,
-            )  # fmt: skip
         for row in range(0, band_rows, tiling.block_rows):
             rows = min(tiling.block_rows, band_rows - row)
             for column in range(0, tiling.columns, tiling.block_columns):
                 columns = min(tiling.block_columns, tiling.columns - column)
                 numbers = rows * columns * lanes  # of a group, in a row of A
+                lines, line = (rows - 1) * tiling.step + tiling.span, (columns - 1) * tiling.step + tiling.span
                 for group in range(groups):
-                    sum_pixels(
-                        memory, tiling.panels_at + group * numbers, PITCH, tiling.kinds * PITCH, tiling.panel_pitch,
-                        group * tiling.group_size, channels, channel_size, tiling, row, rows, column, columns,
-                    )  # fmt: skip
-                    _sum_gradients(
-                        memory, tiling.columns_at + group * numbers * tiling.pitch,
-                        tiling.gradients_at + group * tiling.gradients_pitch, tiling, row, rows, column, columns,
-                        band_rows * tiling.side,
-                    )  # fmt: skip
+                    first_image = (first // tiling.bands + group) * lanes
+                    for c in range(channels):
+                        stage_lanes(
+                            x, memory, ZERO, first_image, tiling.images, tiling.channels, first_channel + c,
+                            tiling.height, tiling.width, tiling.first_row + (first_row + row) * tiling.step, lines,
+                            tiling.first_column + column * tiling.step, line,
+                        )  # fmt: skip
+                        sum_pixels(
+                            memory, tiling.panels_at + group * numbers + c * tiling.kinds * PITCH, PITCH,
+                            tiling.panel_pitch, ZERO, line, tiling, rows, columns,
+                        )  # fmt: skip
+                    for image in range(lanes):
+                        stage_channels(
+                            y, memory, tiling.gradients_at, tiling.pitch, first_image + image, tiling.images,
+                            tiling.out_channels, tiling.out_height, tiling.out_width,
+                            (first_row + row) * tiling.side - tiling.crop_top, rows * tiling.side,
+                            column * tiling.side - tiling.crop_left, columns * tiling.side,
+                        )  # fmt: skip
+                        _sum_gradients(
+                            memory, tiling.columns_at + (group * numbers + image) * tiling.pitch, tiling, rows, columns
+                        )
                 for p in range(tiling.products):
                     multiply(
                         memory, tiling.products_at + p * tiling.product_pitch, tiling.pitch,

@@ -16,12 +16,13 @@ from .plan import Pair, Sizes, made_once
 # The source of a task; blocks of it are read again for the tiles next to them only.
 _STAGE_BYTES = 2048 * 1024
 # The products of a block of tiles and of some output channels, which are read out of order, belong in the second cache;
-# B, which is read in the order of memory, may lie in the third.
+# B, which is read in the order of memory, may lie in the third, and has at most so much if two tiles' is not more.
 _PRODUCT_BYTES = 704 * 1024
 _LEAST_CHUNK = 20  # of output channels
-# The sources of a weight gradient, and its B.
-_CORRELATION_STAGE = 6144 * 1024
-_COLUMN_BYTES = 8192 * 1024
+_TILES_BYTES = 3072 * 1024
+# B of a weight gradient: the second cache, or as much as the products if they are larger, for these are read and
+# written once for each B.
+_COLUMN_BYTES = (1024 * 1024, 8192 * 1024)
 # Parts of a weight gradient, of channels and of images, if there are so many groups of images; and the least columns of
 # A, over all its tiles, that a part of the images has: each part reads and writes all products.
 _MOST_SLICES = 4
@@ -107,11 +108,12 @@ def _convolution(
     channel_block = _parts(channels, MAX_DEPTH // kinds)
     pixels = outline.line_pixels**2
     padded_rows = up(out_channels, ROW_STEP)
-    # Eight tiles at once, so that A is read seldom, or four, if those leave room for fewer output channels than B's
-    # reading is worth.
+    # Eight tiles at once, so that A is read seldom, or four or two, if those leave room for fewer output channels than
+    # B's reading is worth, or if B becomes too large.
     for tiles_at_once in (8, 4, 2):
-        most = _PRODUCT_BYTES // (products * (tiles_at_once // 2 * stripe + lane) * size)
-        if most >= _LEAST_CHUNK:
+        row_size = (tiles_at_once // 2 * stripe + lane) * size
+        most = _PRODUCT_BYTES // (products * row_size)
+        if most >= _LEAST_CHUNK and pixels * channels * kinds * row_size <= _TILES_BYTES:
             break
     block_columns = _parts(columns, tiles_at_once)
     block_rows = _parts(band_rows, tiles_at_once // block_columns)
@@ -125,7 +127,8 @@ def _convolution(
     pitch = up(at_once * block_rows * block_columns * lane, stripe)
     pitch += lane if pitch > stripe else 0  # rows of one stripe fill the cache's sets by themselves
 
-    group_size = up(channels * ((band_rows - 1) * step + span) * line * lane + lane * lane, 16)
+    channel_size = ((band_rows - 1) * step + span) * line * lane
+    group_size = up(channels * channel_size + lane * lane, 16)
     columns_at = at_once * group_size
     column_pitch = channels * kinds * pitch + lane
     products_at = up(columns_at + pixels * column_pitch + stripe, 16)
@@ -147,6 +150,7 @@ def _convolution(
         channel_blocks=channel_blocks,
         chunk=chunk,
         padded_rows=padded_rows,
+        channel_size=channel_size,
         group_size=group_size,
         panel_pitch=channel_blocks * padded_rows * PITCH,
         columns_at=columns_at,
@@ -198,17 +202,17 @@ def _correlation(placed: Placed, x_shape: Sizes, y_shape: Sizes, kernel: Pair, d
     algorithm = placed.algorithm
     outline = _outline(placed, x_shape, y_shape, kernel)
     products, kinds, side, step, span = outline.products, outline.kinds, outline.side, outline.step, outline.span
-    channels, rows, columns, line = outline.channels, outline.rows, outline.columns, outline.line
+    channels, rows, columns = outline.channels, outline.rows, outline.columns
     lane = lanes(dtype.itemsize)
     pitch = up(outline.out_channels, 2 * lane) + lane
     gradient_size = outline.out_channels * channels * outline.elements
 
     chunk = _parts(channels, MAX_DEPTH // kinds)
-    tile_row = (chunk * line * step + columns * side * side * pitch) * lane * dtype.itemsize
     # As many tiles as make 256 columns of A, unless B, which has as many rows, becomes too large for that.
-    most = _COLUMN_BYTES // (outline.products * lane * pitch * dtype.itemsize)
+    row_size = products * pitch * dtype.itemsize  # of B and of the products, of all at once
+    most = min(max(_COLUMN_BYTES[0], chunk * kinds * row_size), _COLUMN_BYTES[1]) // (lane * row_size)
     tiles_at_once = max(1, min(MAX_DEPTH // lane, most))
-    band_rows = _parts(rows, min(_CORRELATION_STAGE // tile_row, -(-tiles_at_once // columns)))
+    band_rows = _parts(rows, -(-tiles_at_once // columns))
     bands = -(-rows // band_rows)
     # Every block of channels stages the gradients and sums them again. So few blocks get slices of the images' bands to
     # divide among the workers, whose number follows from the shapes, as the order of the sums does.
@@ -222,14 +226,12 @@ def _correlation(placed: Placed, x_shape: Sizes, y_shape: Sizes, kernel: Pair, d
     block_rows = _parts(band_rows, tiles_at_once // block_columns)
     at_once = 1
     if bands == 1:
-        tiles = block_rows * block_columns
-        at_once = _parts(slice_bands, min(tiles_at_once // tiles, max(1, _CORRELATION_STAGE // (rows * tile_row))))
+        at_once = _parts(slice_bands, tiles_at_once // (block_rows * block_columns))
 
     padded_rows = up(chunk * kinds, ROW_STEP)
-    group_size = up(chunk * ((band_rows - 1) * step + span) * line * lane + lane * lane, 16)
-    gradients_at = at_once * group_size
-    gradients_pitch = up(lane * band_rows * side * columns * side * pitch + lane * pitch, 16)
-    panels_at = gradients_at + at_once * gradients_pitch
+    seen = ((block_rows - 1) * step + span) * ((block_columns - 1) * step + span)  # pixels of a block of tiles
+    gradients_at = up(seen * lane + lane * lane, 16)
+    panels_at = gradients_at + up(block_rows * block_columns * side * side * pitch + lane * pitch, 16)
     panel_pitch = padded_rows * PITCH + lane
     columns_at = panels_at + outline.line_pixels**2 * panel_pitch + 16
     column_pitch = at_once * block_rows * block_columns * lane * pitch + lane
@@ -245,9 +247,7 @@ def _correlation(placed: Placed, x_shape: Sizes, y_shape: Sizes, kernel: Pair, d
         channel_block=chunk,
         channel_blocks=-(-channels // chunk),
         padded_rows=padded_rows,
-        group_size=group_size,
         gradients_at=gradients_at,
-        gradients_pitch=gradients_pitch,
         panels_at=panels_at,
         panel_pitch=panel_pitch,
         columns_at=columns_at,
