@@ -135,10 +135,17 @@ class _Vectors:
             one = self.builder.module.add_metadata([ir.IntType(32)(1)])
             store.set_metadata("nontemporal", one)
 
+    def first(self, count: Any) -> Any:
+        """Which lanes are among the first ``count``: a mask for `store_masked`."""
+        index = ir.VectorType(_INT, self.lanes)
+        return self.builder.icmp_signed("<", ir.Constant(index, list(range(self.lanes))), self.repeat(count, index))
+
     def store_first(self, count: Any, value: Any, pointer: Any) -> None:
         """Store lanes 0 ... count - 1, and touch no memory behind them."""
-        index = ir.VectorType(_INT, self.lanes)
-        present = self.builder.icmp_signed("<", ir.Constant(index, list(range(self.lanes))), self.repeat(count, index))
+        self.store_masked(self.first(count), value, pointer)
+
+    def store_masked(self, present: Any, value: Any, pointer: Any) -> None:
+        """Store the lanes that are ``present``, and touch no other memory."""
         function = cgutils.get_or_insert_function(
             self.builder.module,
             ir.FunctionType(ir.VoidType(), [self.type, self.type.as_pointer(), ir.IntType(32), present.type]),
@@ -195,13 +202,18 @@ class _Vectors:
         return self.builder.call(self._fma, [a, b, c])
 
 
-def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows: int) -> Any:
-    c, c_at, c_pitch, a, a_at, ahead, b, b_at, b_pitch, depth, first = arguments
-    vectors = _Vectors(context, builder, signature.args[0])
-    pointer_c = vectors.pointer(signature.args[0], c, c_at)
-    pointer_a = vectors.pointer(signature.args[3], a, a_at)
-    pointer_ahead = vectors.pointer(signature.args[3], a, ahead)
-    pointer_b = vectors.pointer(signature.args[6], b, b_at)
+def _emit_products(
+    vectors: _Vectors, signature: Any, arguments: Any, rows: int, row_of_b: Callable[[Any], Any]
+) -> list[tuple[Any, Any]]:
+    """Emit the loop over k, and return the sums: two registers for each row. The builder is left behind the loop.
+
+    ``row_of_b`` emits the position of row k of B.
+    """
+    builder = vectors.builder
+    a, a_at, ahead, b, b_at, depth = arguments
+    pointer_a = vectors.pointer(signature[0], a, a_at)
+    pointer_ahead = vectors.pointer(signature[0], a, ahead)
+    pointer_b = vectors.pointer(signature[3], b, b_at)
     cells = [(row, column) for row in range(rows) for column in range(2)]
 
     before = builder.block
@@ -210,14 +222,13 @@ def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows:
     builder.branch(loop)
     builder.position_at_end(loop)
     k = builder.phi(_INT)
-    row_of_b = builder.phi(pointer_b.type)
     sums = {cell: builder.phi(vectors.type) for cell in cells}
-    b_now = [vectors.load(vectors.offset(row_of_b, column * vectors.lanes)) for column in range(2)]
+    now, later = (builder.gep(pointer_b, [row_of_b(row)]) for row in (k, builder.add(k, _INT(ROWS_AHEAD))))
+    b_now = [vectors.load(vectors.offset(now, column * vectors.lanes)) for column in range(2)]
     column_of_a = builder.gep(pointer_a, [k])
     vectors.prefetch(builder.gep(pointer_ahead, [builder.mul(k, _INT(AHEAD))]))
-    row_of_b_ahead = builder.gep(row_of_b, [builder.mul(b_pitch, _INT(ROWS_AHEAD))])
     for column in range(2):
-        vectors.prefetch(vectors.offset(row_of_b_ahead, column * vectors.lanes), level=1)
+        vectors.prefetch(vectors.offset(later, column * vectors.lanes), level=1)
     new = {}
     for row in range(rows):
         a_now = vectors.repeat(builder.load(vectors.offset(column_of_a, row * PITCH)))
@@ -226,27 +237,61 @@ def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows:
     k_next = builder.add(k, _INT(1))
     for phi, start, following in [
         (k, _INT(0), k_next),
-        (row_of_b, pointer_b, builder.gep(row_of_b, [b_pitch])),
         *((sums[cell], vectors.zero, new[cell]) for cell in cells),
     ]:
         phi.add_incoming(start, before)
         phi.add_incoming(following, loop)
     builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, after)
-
     builder.position_at_end(after)
-    row_of_c = pointer_c
-    targets = {}
-    for row in range(rows):
-        for column in range(2):
-            targets[row, column] = vectors.offset(row_of_c, column * vectors.lanes)
+    return [(new[row, 0], new[row, 1]) for row in range(rows)]
+
+
+def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows: int) -> Any:
+    c, c_at, c_pitch, a, a_at, ahead, b, b_at, b_pitch, depth, first = arguments
+    vectors = _Vectors(context, builder, signature.args[0])
+    row_of_c = vectors.pointer(signature.args[0], c, c_at)
+    sums = _emit_products(
+        vectors, signature.args[3:], (a, a_at, ahead, b, b_at, depth), rows, lambda k: builder.mul(k, b_pitch)
+    )
+    targets = []
+    for _ in range(rows):
+        targets.append([vectors.offset(row_of_c, column * vectors.lanes) for column in range(2)])
         row_of_c = builder.gep(row_of_c, [c_pitch])
+    cells = [(sums[row][column], targets[row][column]) for row in range(rows) for column in range(2)]
     with builder.if_else(first) as (overwrite, accumulate):
         with overwrite:
-            for cell in cells:
-                vectors.store(new[cell], targets[cell])
+            for value, target in cells:
+                vectors.store(value, target)
         with accumulate:
-            for cell in cells:
-                vectors.store(builder.fadd(vectors.load(targets[cell]), new[cell]), targets[cell])
+            for value, target in cells:
+                vectors.store(builder.fadd(vectors.load(target), value), target)
+    return context.get_dummy_value()
+
+
+def _emit_written_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows: int) -> Any:
+    y, y_at, y_pitch, present, count, bias, bias_at, a, a_at, ahead, b, b_at, b_rows, depth, streamed = arguments
+    vectors = _Vectors(context, builder, signature.args[0])
+    positions = context.make_array(signature.args[12])(context, builder, b_rows).data
+    row_of_y = vectors.pointer(signature.args[0], y, y_at)
+    pointer_bias = vectors.pointer(signature.args[5], bias, bias_at)
+    sums = _emit_products(
+        vectors, signature.args[7:], (a, a_at, ahead, b, b_at, depth), rows,
+        lambda k: builder.load(builder.gep(positions, [k])),
+    )  # fmt: skip
+    masks = [vectors.first(builder.sub(count, _INT(column * vectors.lanes))) for column in range(2)]
+    for row in range(rows):
+        with builder.if_then(builder.icmp_signed("<", _INT(row), present)):
+            addend = vectors.repeat(builder.load(vectors.offset(pointer_bias, row)))
+            values = [builder.fadd(sums[row][column], addend) for column in range(2)]
+            targets = [vectors.offset(row_of_y, column * vectors.lanes) for column in range(2)]
+            with builder.if_else(streamed) as (past, through):
+                with past:
+                    for value, target in zip(values, targets, strict=True):
+                        vectors.store(value, target, streaming=True)
+                with through:
+                    for mask, value, target in zip(masks, values, targets, strict=True):
+                        vectors.store_masked(mask, value, target)
+        row_of_y = builder.gep(row_of_y, [y_pitch])
     return context.get_dummy_value()
 
 
@@ -270,3 +315,28 @@ def _tile_intrinsic(rows: int) -> Callable[..., Any]:
 multiply_tile_low = _tile_intrinsic(ROW_STEP)
 multiply_tile_middle = _tile_intrinsic(2 * ROW_STEP)
 multiply_tile_high = _tile_intrinsic(3 * ROW_STEP)
+
+
+def _written_tile_intrinsic(rows: int) -> Callable[..., Any]:
+    @intrinsic
+    def write_tile(
+        typing, y, y_at, y_pitch, present, count, bias, bias_at, a, a_at, ahead, b, b_at, b_rows, depth, streamed
+    ):
+        signature = types.void(
+            y, types.intp, types.intp, types.intp, types.intp, bias, types.intp, a, types.intp, types.intp, b,
+            types.intp, b_rows, types.intp, types.boolean,
+        )  # fmt: skip
+        return signature, lambda context, builder, signature, arguments: _emit_written_tile(
+            context, builder, signature, arguments, rows
+        )
+
+    return write_tile
+
+
+# The same product, written to where it belongs: y[y_at + r*y_pitch + j] = bias[bias_at + r] + sum over k, for those r
+# below ``present`` and j below ``count``; no other number is touched. Row k of B begins at b[b_at + b_rows[k]], and
+# b_rows has ROWS_AHEAD numbers more than B has rows. ``streamed`` goes past the caches: y + y_at and y_pitch must be
+# aligned to a whole register, and ``count`` be that of both.
+write_tile_low = _written_tile_intrinsic(ROW_STEP)
+write_tile_middle = _written_tile_intrinsic(2 * ROW_STEP)
+write_tile_high = _written_tile_intrinsic(3 * ROW_STEP)

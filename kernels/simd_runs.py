@@ -28,32 +28,26 @@ def _ends(context: Any, builder: Any, signature: Any, arguments: Any) -> tuple[_
     )
 
 
-def _copy_intrinsic(streaming: bool) -> Callable[..., Any]:
-    @intrinsic
-    def copy(typing, target, target_at, source, source_at, count):
-        signature = types.void(target, types.intp, source, types.intp, types.intp)
+@intrinsic
+def copy_run(typing, target, target_at, source, source_at, count):
+    """Copy ``count`` >= 1 numbers from source[source_at:] to target[target_at:] in whole registers: up to ``lanes`` - 1
+    more are read, and written, than asked.
 
-        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            vectors, to, origin = _ends(context, builder, signature, arguments)
-            count = arguments[4]
+    The caller sees to it that both arrays go on that far, and that whatever comes next in ``target`` is written later.
+    That is what makes a run of 7 or 14 numbers cost one load and one store.
+    """
+    signature = types.void(target, types.intp, source, types.intp, types.intp)
 
-            def body(i: Any) -> None:
-                vectors.store(vectors.load(builder.gep(origin, [i])), builder.gep(to, [i]), streaming)
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors, to, origin = _ends(context, builder, signature, arguments)
 
-            vectors.loop(count, body)
-            return context.get_dummy_value()
+        def body(i: Any) -> None:
+            vectors.store(vectors.load(builder.gep(origin, [i])), builder.gep(to, [i]))
 
-        return signature, emit
+        vectors.loop(arguments[4], body)
+        return context.get_dummy_value()
 
-    return copy
-
-
-# Copy ``count`` >= 1 numbers from source[source_at:] to target[target_at:] in whole registers: up to ``lanes`` - 1 more
-# are read, and written, than asked. The caller sees to it that both arrays go on that far, and that whatever comes next
-# in ``target`` is written later. That is what makes a run of 7 or 14 numbers cost one load and one store.
-copy_run = _copy_intrinsic(False)
-# The same past the caches: the target must be aligned to a whole register.
-stream_run = _copy_intrinsic(True)
+    return signature, emit
 
 
 @intrinsic

@@ -113,38 +113,52 @@ def locate(table, shape, first_row, rows, first_column):
 @kernel
 def stage(x, memory, table, runs, first_channel, channels, shape):
     """Copy the block's part of ``channels`` planes of x, from ``first_channel`` of all groups' channels on."""
+    # Sizes in local names: after each number that is written, the compiler reads a record again.
+    height, width, line, step = shape.height, shape.width, shape.line, shape.step_width
+    tap_lines, step_height, top = shape.tap_lines, shape.step_height, shape.top
     planes = shape.groups * shape.channels
-    row_length = shape.step_width * shape.line
-    safe = x.size - shape.step_width * (shape.line + REGISTER_BYTES // x.itemsize)
+    lanes, cache_line = REGISTER_BYTES // x.itemsize, 64 // x.itemsize
+    row_length = step * line
+    safe = x.size - step * (line + lanes)
+    first_run, first_edge = RUNS * shape.block_rows, EDGES * shape.block_rows
+    whole = step == step_height == tap_lines == 1 and line == width and top == shape.left == 0
     for c in range(channels):
         to = c * shape.channel_pitch
-        for run in range(RUNS * shape.block_rows, RUNS * shape.block_rows + 3 * runs, 3):
-            plane = (table[run] * planes + first_channel + c) * shape.height
-            row = table[run + 1] * shape.step_height + shape.top
-            for _ in range((table[run + 2] - 1) * shape.step_height + shape.tap_lines):
-                if row < 0 or row >= shape.height:
+        for run in range(first_run, first_run + 3 * runs, 3):
+            plane = (table[run] * planes + first_channel + c) * height
+            row = table[run + 1] * step_height + top
+            count = table[run + 2]
+            if whole and row + count <= height and (plane + row + count) * width + lanes <= x.size:
+                source = (plane + row) * width
+                # The same rows two channels on: the planes are too far apart for the processor to guess.
+                for j in range(0, count * width, cache_line):
+                    prefetch(x, source + 2 * height * width + j)
+                copy_run(memory, to, x, source, count * width)
+                to += count * width
+                continue
+            for _ in range((count - 1) * step_height + tap_lines):
+                if row < 0 or row >= height:
                     for j in range(row_length):
                         memory[to + j] = 0
                     to += row_length
                 else:
-                    source_row = (plane + row) * shape.width
-                    # The same row two channels on: the planes are too far apart for the processor to guess.
-                    for j in range(0, shape.width, 64 // x.itemsize):
-                        prefetch(x, source_row + 2 * shape.height * shape.width + j)
-                    for edge in range(EDGES * shape.block_rows, EDGES * shape.block_rows + 3 * shape.step_width, 3):
+                    source_row = (plane + row) * width
+                    for j in range(0, width, cache_line):
+                        prefetch(x, source_row + 2 * height * width + j)
+                    for edge in range(first_edge, first_edge + 3 * step, 3):
                         begin, end = table[edge + 1], table[edge + 2]
-                        source = source_row + table[edge] + begin * shape.step_width
+                        source = source_row + table[edge] + begin * step
                         for j in range(begin):
                             memory[to + j] = 0
                         if begin < end:
-                            if shape.step_width == 1 and source < safe:
+                            if step == 1 and source < safe:
                                 copy_run(memory, to + begin, x, source, end - begin)
-                            elif shape.step_width == 2 and source < safe:
+                            elif step == 2 and source < safe:
                                 copy_every_second(memory, to + begin, x, source, end - begin)
                             else:
                                 for j in range(end - begin):
-                                    memory[to + begin + j] = x[source + j * shape.step_width]
-                        for j in range(end, shape.line):
+                                    memory[to + begin + j] = x[source + j * step]
+                        for j in range(end, line):
                             memory[to + j] = 0
-                        to += shape.line
+                        to += line
                 row += 1

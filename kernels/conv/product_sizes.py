@@ -20,8 +20,12 @@ PANEL_ROWS = 3 * ROW_STEP
 # Numbers that a task may keep for its sums and its part of B: what stays in a processor's second cache, of which
 # 1 MiB is common, next to the panels that stream through it.
 _TASK_BYTES = 640 * 1024
-# The same for a convolution of few channels: its part of B and the product, in the first cache and a little beyond.
-_BAND_BYTES = 64 * 1024
+# The same for a convolution of few channels: its part of B, in the first cache.
+_BAND_BYTES = 24 * 1024
+
+# Sums of at most so many products are written past the caches right from the registers. With longer sums there is time
+# to fetch what is overwritten, and stores that wait for the memory are in the way of B's rows.
+_STREAMED_DEPTH = 128
 
 # Of weights: by group, output channel, channel of x, kernel row and kernel column, in numbers.
 Strides = tuple[int, int, int, int, int]
@@ -92,6 +96,12 @@ def _shape(
     return shape, np.array(tap_at, np.int64)
 
 
+def _is_staged(walk: Walk, shape: blocks.Shape) -> bool:
+    """Say whether a staged channel is a row of the im2col matrix: one tap, rows side by side, blocks of one width."""
+    one_tap = len(walk.taps) == shape.tap_lines == walk.step[0] == walk.step[1] == 1
+    return one_tap and shape.line == shape.block_width and shape.grid_width % shape.block_width == 0
+
+
 def _taps(walk: Walk, strides: Strides) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the taps before each phase; the positions in the kernel of all taps' elements; where each tap's end."""
     counts = [0] + [len(phase.taps) for phase in walk.phases]
@@ -110,6 +120,7 @@ class Wide(NamedTuple):
     panels_at: int
     table: Pair  # the shape of the workers' tables
     tap_at: np.ndarray
+    b_rows: np.ndarray
     elements: np.ndarray
     element_ends: np.ndarray
     phase_taps: np.ndarray
@@ -147,27 +158,39 @@ def wide_sizes(
         row_chunk = up(-(-rows // parts), PANEL_ROWS)
 
     pitch = up(shape.block_rows * shape.block_width, stripe) + 16
-    # One tap, rows side by side, and blocks of one width: then a staged channel is a row of B.
-    staged = len(walk.taps) == shape.tap_lines == walk.step[0] == walk.step[1] == phases == 1
-    staged = staged and shape.line == shape.block_width and shape.grid_width % shape.block_width == 0
+    staged = phases == 1 and _is_staged(walk, shape)
     if staged:
         shape = shape._replace(channel_pitch=pitch)
-    columns_at = 0 if staged else up(shape.channel_block * shape.channel_pitch + stripe, 16)
-    sums_at = columns_at + MAX_DEPTH * pitch + stripe
-    padded_rows = up(rows, ROW_STEP)
     most_taps = max(len(phase.taps) for phase in walk.phases)
+    depth = shape.channels * most_taps
+    direct = phases == shape.blocks_across == 1 and walk.grid == out_hw and walk.grid[0] % shape.block_rows == 0
+    direct = direct and shape.channel_block == shape.channels and 0 < depth <= MAX_DEPTH
+    # Rows that fill the register tile: nothing is gained by having them side by side.
+    packed = not staged and not (direct and shape.block_width % stripe == 0)
+    stage_size = up(shape.channel_block * shape.channel_pitch + stripe, 16)
+    columns_at = stage_size if packed else 0
+    sums_at = stage_size + (MAX_DEPTH * pitch + stripe if packed else 0)
+    padded_rows = up(rows, ROW_STEP)
+    streamed = streamed and walk.stride == (1, 1) and shape.block_width % lanes(itemsize) == 0
+    if direct:
+        streamed = streamed and depth <= _STREAMED_DEPTH and shape.block_rows * shape.block_width % stripe == 0
     product = gemm.Product(
         row_chunk=row_chunk,
         columns_at=columns_at,
         sums_at=sums_at,
         pitch=pitch,
         staged=staged,
-        streamed=streamed and walk.stride == (1, 1) and shape.block_width % lanes(itemsize) == 0,
-        memory=up(sums_at + phases * row_chunk * pitch, 16),
+        packed=packed,
+        streamed=streamed,
+        direct=direct,
+        memory=up(sums_at + (0 if direct else phases * row_chunk * pitch), 16),
         padded_rows=padded_rows,
         parts=max(1, -(-shape.channel_block * most_taps // MAX_DEPTH)),
         tasks=groups * shape.blocks * -(-rows // row_chunk),
     )
+    positions = [k * pitch for k in range(MAX_DEPTH)]
+    if not packed:
+        positions = [channel * shape.channel_pitch + at for channel in range(shape.channel_block) for at in tap_at]
     phase_taps, elements, element_ends = _taps(walk, strides)
     panels = groups * -(-shape.channels // shape.channel_block) * product.parts * padded_rows * PITCH
     return Wide(
@@ -175,6 +198,7 @@ def wide_sizes(
         panels_at=workers * product.memory,
         table=(workers, blocks.table_size(shape.block_rows, shape.step_width)),
         tap_at=tap_at,
+        b_rows=gemm.rows_of_b(positions),
         elements=elements,
         element_ends=element_ends,
         phase_taps=phase_taps,
@@ -280,6 +304,9 @@ def correlation_sizes(
     stripe = 2 * lanes(itemsize)
     shape, tap_at = _shape(walk, x_shape, groups, rows, y_hw, MAX_DEPTH, 1)
     taps = len(walk.taps)
+    staged = _is_staged(walk, shape)
+    if staged:
+        shape = shape._replace(channel_pitch=PITCH)
     pitch = up(rows, stripe) + 16  # of the transposed block, and of the sums
     slices = 1
     if shape.channels * taps < 192:
@@ -300,6 +327,7 @@ def correlation_sizes(
         transposed_pitch=pitch,
         partial_pitch=pitch,
         partial_rows=up(shape.channel_block * taps, ROW_STEP),
+        staged=staged,
         memory=up(transposed_at + (MAX_DEPTH + stripe) * pitch, 16),
         tasks=groups * slices * channel_blocks,
     )
@@ -325,17 +353,25 @@ def correlation_sizes(
     )
 
 
+class Shallow(NamedTuple):
+    """As ``Wide``, for few input channels."""
+
+    memory: int
+    b_rows: np.ndarray
+    band: np.ndarray
+
+
 @made_once
 def band_sizes(
-    x_shape: Sizes, w_shape: Sizes, y_shape: Sizes, biased: bool, stride: Pair,
-    padding: Pair, dilation: Pair, itemsize: int, workers: int, streamed: bool,
-) -> np.ndarray:  # fmt: skip
-    """Return the sizes of ``shallow.convolve_shallow``; ``biased`` says that there is a bias."""
+    x_shape: Sizes, w_shape: Sizes, y_shape: Sizes, stride: Pair, padding: Pair,
+    dilation: Pair, itemsize: int, workers: int, streamed: bool,
+) -> Shallow:  # fmt: skip
+    """Return the sizes of ``shallow.convolve_shallow``; ``streamed`` says that planes of y begin at whole registers."""
     filters, channels, kernel_height, kernel_width = w_shape
     images, _, out_height, out_width = y_shape
-    padded_filters, lane = up(filters, ROW_STEP), lanes(itemsize)
-    depth = channels * kernel_height * kernel_width + biased
-    band_rows = max(1, _BAND_BYTES // itemsize // (depth + padded_filters) // out_width)
+    lane = lanes(itemsize)
+    depth = channels * kernel_height * kernel_width
+    band_rows = max(1, _BAND_BYTES // itemsize // depth // out_width)
     bands = max(-(-out_height // band_rows), min(out_height, -(-2 * workers // images)))
     band_rows = -(-out_height // bands)
     bands = -(-out_height // band_rows)
@@ -360,8 +396,8 @@ def band_sizes(
         bands=bands,
         tasks=images * bands,
         pitch=pitch,
-        streamed=streamed,
-        product_at=depth * pitch,
-        memory=(depth + padded_filters) * pitch,
+        streamed=streamed and band_rows * out_width % (2 * lane) == out_height * out_width % (2 * lane) == 0,
+        memory=up(depth * pitch, 16),
     )
-    return blocks.record(band)
+    b_rows = gemm.rows_of_b([k * pitch for k in range(depth)])
+    return Shallow(workers * band.memory, b_rows, blocks.record(band))

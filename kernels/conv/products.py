@@ -1,6 +1,6 @@
 """Convolutions as matrix products with the multiplications of their definition: which product, over which walk.
 
-    conv2d      few input channels                                                     shallow.py
+    conv2d      few input channels, and output rows that are not whole register tiles  shallow.py
     convolve    few output channels, and neighbouring q look at neighbouring pixels    thin.py
                 else                                                                   gemm.py
     correlate   x cut into rows, gy into columns: always possible                      weight_gemm.py
@@ -54,8 +54,8 @@ def _convolve_wide(
     for packing in (True, False):
         gemm.convolve(
             packing, x.reshape(-1), w.reshape(-1), bias, y.reshape(-1), memory[plan.panels_at :], memory, tables,
-            plan.tap_at, plan.elements, plan.element_ends, plan.phase_taps, plan.phase_a, strides[:3], plan.shape,
-            plan.product,
+            plan.tap_at, plan.b_rows, plan.elements, plan.element_ends, plan.phase_taps, plan.phase_a, strides[:3],
+            plan.shape, plan.product,
         )  # fmt: skip
 
 
@@ -104,7 +104,8 @@ def conv2d(
     """Fill y. The arguments are checked, in C order and not empty."""
     walk = forward_walk(y.shape[2:], plain(w.shape[2:]), stride, padding, dilation)
     rows = w.shape[0] // groups
-    if groups == 1 and w.shape[1] <= _SHALLOW and w[0].size < MAX_DEPTH // 2:
+    narrow = y.shape[3] % (2 * lanes(x.itemsize)) != 0
+    if groups == 1 and w.shape[1] <= _SHALLOW and w[0].size < MAX_DEPTH // 2 and narrow:
         _conv2d_shallow(x, w, bias, y, stride, padding, dilation)
         return
     o, c, u, v = weight_strides(w.shape)
@@ -114,19 +115,17 @@ def conv2d(
 def _conv2d_shallow(
     x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, stride: Pair, padding: Pair, dilation: Pair
 ) -> None:
-    filters, kernel = w.shape[0], w[0].size
-    workers, lane = numba.get_num_threads(), lanes(x.itemsize)
-    padded_filters = up(filters, ROW_STEP)
-    a = np.zeros((padded_filters, PITCH), x.dtype)
-    a[:filters, :kernel] = w.reshape(filters, kernel)
-    if bias.size:
-        a[:filters, kernel] = bias
-    band = band_sizes(
-        x.shape, w.shape, y.shape, bool(bias.size), stride, padding, dilation, x.itemsize, workers,
-        streamed(y, y.shape[2] * y.shape[3], lane),
+    filters, workers = w.shape[0], numba.get_num_threads()
+    a = np.zeros((up(filters, ROW_STEP), PITCH), x.dtype)
+    a[:filters, : w[0].size] = w.reshape(filters, -1)
+    if not bias.size:
+        bias = np.zeros(filters, y.dtype)
+    bypass = streamed(y, y.shape[2] * y.shape[3], lanes(x.itemsize))
+    plan = band_sizes(x.shape, w.shape, y.shape, stride, padding, dilation, x.itemsize, workers, bypass)
+    memory = workspace(plan.memory, x.dtype)
+    shallow.convolve_shallow(
+        x.reshape(-1), a.reshape(-1), bias, y.reshape(-1), memory, plan.b_rows, workers, plan.band
     )  # fmt: skip
-    memory = workspace(workers * int(band["memory"][0]), x.dtype)
-    shallow.convolve_shallow(x.reshape(-1), a.reshape(-1), y.reshape(-1), memory, workers, band)
 
 
 def conv2d_input_grad(

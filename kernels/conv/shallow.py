@@ -6,9 +6,9 @@ copies them to the output when all are there. Here one block of k holds the whol
 
     B[k = (channel, u, v), j = pixel] = x[channel, row * stride + u * dilation - padding, ...]
 
-for the pixels of a band, a few output rows, and its product A @ B lie side by side in the first cache and on a few
-pages. The bias is one more row of B, of ones. Then the rows of the product are written to planes of the output; a large
-output goes past the caches, so that they need not fetch what is overwritten.
+for the pixels of a band, a few output rows, lie in the first cache, and the sums of a register tile are all there is to
+an output: they go from the registers to its planes. A large output goes past the caches, so that they need not fetch
+what is overwritten.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from numba import prange
 
 from ..jit import kernel
 from ..simd import UNIT
-from ..simd_runs import copy_every_second, copy_run, stream_run, write_run
-from .gemm import multiply
+from ..simd_runs import copy_every_second, copy_run
+from .gemm import multiply_into
 
 REGISTER_BYTES = UNIT.register_bytes
 
@@ -42,14 +42,13 @@ class Bands(NamedTuple):
     padding_width: int
     dilation_height: int
     dilation_width: int
-    depth: int  # rows of B: channels * kernel_height * kernel_width, and one for the bias if there is one
+    depth: int  # rows of B: channels * kernel_height * kernel_width
     band_rows: int
     bands: int  # of one image
     tasks: int
-    pitch: int  # numbers from one row of B, and of the product, to the next: whole stripes
+    pitch: int  # numbers from one row of B to the next: whole stripes
     streamed: int  # 1 if whole registers of y are written past the caches
-    product_at: int  # in a worker's memory: B comes first
-    memory: int
+    memory: int  # of a worker
 
 
 @kernel
@@ -89,35 +88,25 @@ def _gather(x, memory, image, first_row, rows, band):
                             memory[to + j] = 0
                     row += band.stride_height
                     to += band.out_width
-    if band.depth > band.channels * band.kernel_height * band.kernel_width:
-        to = (band.depth - 1) * band.pitch
-        for j in range(rows * band.out_width):
-            memory[to + j] = 1
 
 
 @kernel
-def _task(x, a, y, memory, band, task):
+def _task(x, a, bias, y, memory, b_rows, band, task):
     image, first_row = task // band.bands, task % band.bands * band.band_rows
     rows = min(band.band_rows, band.out_height - first_row)
-    pixels = rows * band.out_width
     plane = band.out_height * band.out_width
-    y_at = image * band.filters * plane + first_row * band.out_width
-    lanes = REGISTER_BYTES // y.itemsize
     _gather(x, memory, image, first_row, rows, band)
-    multiply(memory, band.product_at, band.pitch, a, 0, band.filters, memory, 0, band.pitch, pixels, band.depth, True)
-    for m in range(band.filters):
-        to, source = y_at + m * plane, band.product_at + m * band.pitch
-        if band.streamed and to % lanes == 0 and pixels % lanes == 0:
-            stream_run(y, to, memory, source, pixels)
-        else:
-            write_run(y, to, memory, source, y.dtype.type(0), pixels)
+    multiply_into(
+        y, image * band.filters * plane + first_row * band.out_width, plane, bias, 0, a, 0, band.filters,
+        memory, 0, b_rows, 1, 0, rows * band.out_width, band.depth, band.streamed != 0,
+    )  # fmt: skip
 
 
 @kernel(parallel=True)
-def convolve_shallow(x, a, y, memory, workers, bands):
-    """y = conv2d(x, w) + bias; all flat. Row m of ``a``, PITCH numbers apart, is filter m and then its bias."""
+def convolve_shallow(x, a, bias, y, memory, b_rows, workers, bands):
+    """y = conv2d(x, w) + bias; all flat. Row m of ``a``, PITCH numbers apart, is filter m."""
     for worker in prange(workers):
         band = bands[0]
         own = memory[worker * band.memory : (worker + 1) * band.memory]
         for task in range(worker, band.tasks, workers):
-            _task(x, a, y, own, band, task)
+            _task(x, a, bias, y, own, b_rows, band, task)

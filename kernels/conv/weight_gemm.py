@@ -5,10 +5,11 @@
 is A @ B with A = the im2col matrix of x (rows: channel and tap; columns: pixels) and B = gy transposed (rows:
 pixels; columns: o). For a block of at most 256 pixels, a task transposes gy's part, stages x's as ``gemm.py`` does,
 and for 12 rows of A at a time copies the runs of pixels that they are, and multiplies. Rows of A lie as `multiply`
-wants them, contiguous along the pixels, so only the smaller matrix is ever transposed.
+wants them, contiguous along the pixels, so only the smaller matrix is ever transposed. With one tap and no padding the
+stage is A already.
 
 Which of the two images is cut into rows is free: with stride 1, x and gy may change places (and the taps their
-sign), so that a convolution with 3 output channels does not leave 29 of 32 columns empty. ``cpu.py`` decides.
+sign), so that a convolution with 3 output channels does not leave 29 of 32 columns empty. ``products.py`` decides.
 
 Tasks divide the channels of x and, when these are few, the pixels, in slices whose partial sums are then added in
 order. The number of slices follows from the shapes alone, so the result does not depend on the number of threads.
@@ -41,6 +42,7 @@ class WeightProduct(NamedTuple):
     transposed_pitch: int
     partial_pitch: int  # numbers from one row of the partial sums to the next
     partial_rows: int  # rows of the partial sums of one channel block
+    staged: int  # 1 if the stage is A
     memory: int
     tasks: int
 
@@ -49,21 +51,20 @@ class WeightProduct(NamedTuple):
 def _transpose(y, memory, table, runs, shape, product, first_plane, first_column, width):
     """memory[transposed_at + p * pitch + o] = y[image, o, q] for the p-th pixel q of the block."""
     lanes = REGISTER_BYTES // y.itemsize
-    planes = shape.groups * shape.rows
-    size = shape.grid_height * shape.grid_width
-    pitch = product.transposed_pitch
+    channels, size, pitch = shape.rows, shape.grid_height * shape.grid_width, product.transposed_pitch
+    planes, grid_width = shape.groups * channels, shape.grid_width
     to = product.transposed_at
     for run in range(RUNS * shape.block_rows, RUNS * shape.block_rows + 3 * runs, 3):
         # A block is whole rows of the grid, or part of a single one: the run's pixels are contiguous.
         pixels = table[run + 2] * width
-        first = (table[run] * planes + first_plane) * size + table[run + 1] * shape.grid_width + first_column
-        for p in range(0, pixels, lanes):
-            for o in range(0, shape.rows, lanes):
+        first = (table[run] * planes + first_plane) * size + table[run + 1] * grid_width + first_column
+        for o in range(0, channels, lanes):  # as few planes at once as can be: each is on a page of its own
+            for p in range(0, pixels, lanes):
                 source = first + o * size + p
-                if o + lanes <= shape.rows and source + (lanes - 1) * size + lanes <= y.size:
+                if o + lanes <= channels and source + (lanes - 1) * size + lanes <= y.size:
                     transpose_square(memory, to + p * pitch + o, pitch, y, source, size)
                 else:
-                    for i in range(min(lanes, shape.rows - o)):
+                    for i in range(min(lanes, channels - o)):
                         for j in range(min(lanes, pixels - p)):
                             memory[to + (p + j) * pitch + o + i] = y[source + i * size + j]
         to += pixels * pitch
@@ -88,6 +89,13 @@ def _task(x, y, partial, memory, table, tap_at, shape, product, task):
         runs = locate(table, shape, first_row, rows, first_column)
         stage(x, memory, table, runs, group * shape.channels + first_channel, channels, shape)
         _transpose(y, memory, table, runs, shape, product, group * shape.rows, first_column, width)
+        if product.staged:
+            multiply(
+                partial, target * product.partial_pitch, product.partial_pitch, memory, 0, channels,
+                memory, product.transposed_at, product.transposed_pitch, shape.rows, rows * width,
+                block == first_block,
+            )  # fmt: skip
+            continue
         for k in range(0, channels * product.taps, PANEL_ROWS):
             count = min(PANEL_ROWS, channels * product.taps - k)
             for i in range(count):

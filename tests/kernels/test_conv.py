@@ -9,7 +9,7 @@ import pytest
 from layouts import assert_any_layout, assert_same_bits
 
 from scratchgan import kernels
-from scratchgan.kernels.conv import memory, reference
+from scratchgan.kernels.conv import memory, product_sizes, products, reference
 from scratchgan.kernels.simd import PANEL_ROWS, ROW_STEP, lanes
 
 Pair = tuple[int, int]
@@ -137,9 +137,45 @@ ONE_TAP = {
 }
 
 
-@pytest.mark.parametrize("name", [*EDGES, *ONE_TAP])
+# One block of k, so that sums are outputs; and whether B is packed: not if rows are whole stripes, or the stage is B.
+DIRECT = {
+    "direct, 1x1": (Case(2, 7, (3, 20), 9, (1, 1)), False),
+    "direct, 1x1, long sums": (Case(2, 256, (8, STRIPE), 13, (1, 1)), False),
+    "direct": (Case(2, 3, (8, STRIPE), 13, (3, 3), padding=(1, 1)), False),
+    "direct, long sums": (Case(1, 28, (4, STRIPE), PANEL_ROWS + 1, (3, 3), padding=(1, 1)), False),
+    "direct, strided": (Case(2, 3, (16, 2 * STRIPE), 2 * ROW_STEP + 1, (4, 4), (2, 2), (1, 1)), False),
+    "direct, dilated": (Case(2, 3, (9, 2 * STRIPE + 3), 5, (3, 2), (1, 2), (1, 0), (2, 4)), False),
+    "direct, grouped": (Case(2, 8, (4, 2 * STRIPE), 10, (3, 3), padding=(1, 1), groups=2), False),
+    "direct, other widths": (Case(2, 6, (6, 11), 9, (3, 3), padding=(1, 1)), True),
+    "direct, other widths, grouped": (Case(2, 10, (6, STRIPE + 2), 10, (3, 2), groups=2), True),
+}
+
+
+@pytest.mark.parametrize("name", [*EDGES, *ONE_TAP, *DIRECT])
 def test_edges(name: str) -> None:
-    check((EDGES | ONE_TAP)[name])
+    check((EDGES | ONE_TAP | {name: case for name, (case, _) in DIRECT.items()})[name])
+
+
+@pytest.mark.parametrize("past_the_cache", [False, True])
+@pytest.mark.parametrize("name", DIRECT)
+def test_sums_go_straight_to_the_output(name: str, past_the_cache: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    case, packed = DIRECT[name]
+    plans = []
+
+    def sizes(*arguments: Any) -> product_sizes.Wide:
+        plans.append(product_sizes.wide_sizes(*arguments))
+        return plans[-1]
+
+    monkeypatch.setattr(products, "wide_sizes", sizes)
+    if past_the_cache:
+        monkeypatch.setattr(memory, "_STREAM_BYTES", 0)
+    rng = np.random.default_rng(2)
+    x = integers(rng, case.n, case.channels, *case.size)
+    w = integers(rng, case.outputs, case.channels // case.groups, *case.kernel)
+    bias = integers(rng, case.outputs)
+    y = kernels.conv2d(x, w, bias, **case.options())
+    assert [(plan.product["direct"][0], plan.product["packed"][0]) for plan in plans] == [(1, packed)]
+    assert_equal(y, reference.conv2d(x, w, *case.geometry()) + bias[:, None, None])
 
 
 @pytest.mark.parametrize("name", [*ONE_TAP, "rows of B in several blocks", "1x1 with padding"])

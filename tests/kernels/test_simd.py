@@ -46,6 +46,46 @@ def test_tile(tile, steps, depth, dtype) -> None:
 
 
 @kernel
+def write_low(y, y_pitch, present, count, bias, a, b, b_rows, depth, streamed):
+    simd.write_tile_low(y, y_pitch, y_pitch, present, count, bias, 1, a, 0, 0, b, 0, b_rows, depth, streamed)
+
+
+@kernel
+def write_middle(y, y_pitch, present, count, bias, a, b, b_rows, depth, streamed):
+    simd.write_tile_middle(y, y_pitch, y_pitch, present, count, bias, 1, a, 0, 0, b, 0, b_rows, depth, streamed)
+
+
+@kernel
+def write_high(y, y_pitch, present, count, bias, a, b, b_rows, depth, streamed):
+    simd.write_tile_high(y, y_pitch, y_pitch, present, count, bias, 1, a, 0, 0, b, 0, b_rows, depth, streamed)
+
+
+@dtypes
+@pytest.mark.parametrize(("tile", "steps"), [(write_low, 1), (write_middle, 2), (write_high, 3)])
+def test_tile_that_is_written_where_it_belongs(tile, steps, dtype) -> None:
+    """Any part of it, and nothing else."""
+    rng = np.random.default_rng(0)
+    lanes, depth = simd.lanes(dtype().itemsize), 7
+    rows, columns = steps * simd.ROW_STEP, 2 * lanes
+    a = rng.integers(-9, 10, (rows, simd.PITCH)).astype(dtype)
+    b = rng.integers(-9, 10, (depth + 2, columns + 3)).astype(dtype)
+    order = rng.permutation(depth + 2)[:depth]
+    b_rows = np.array([*order * (columns + 3), *[0] * simd.ROWS_AHEAD])
+    bias = rng.integers(-9, 10, rows + 1).astype(dtype)
+    product = a[:, :depth] @ b[order, :columns] + bias[1:, None]
+    memory = np.empty((rows + 2) * 3 * lanes + lanes, dtype)
+    y = memory[-memory.ctypes.data % 64 // dtype().itemsize :][: (rows + 2) * 3 * lanes].reshape(rows + 2, 3 * lanes)
+    for present in range(1, rows + 1):
+        for count, streamed in [(count, False) for count in range(1, columns + 1)] + [(columns, True)]:
+            y[:] = expected = np.full_like(y, 77)
+            expected[1 : 1 + present, :count] = product[:present, :count]
+            tile(
+                y.reshape(-1), 3 * lanes, present, count, bias, a.reshape(-1), b.reshape(-1), b_rows, depth, streamed
+            )  # fmt: skip
+            np.testing.assert_array_equal(y, expected)
+
+
+@kernel
 def runs(target, source, other, count, copied, halved, written, woven, added):
     simd_runs.copy_run(copied, 1, source, 2, count)
     simd_runs.copy_every_second(halved, 1, source, 2, count)
