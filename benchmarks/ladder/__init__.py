@@ -17,6 +17,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..descriptor import Problem
+from ..peers import Implementation
+from ..problem import Arrays
+
 RUNGS = (
     "rung1_definition",
     "rung2_border",
@@ -115,20 +119,15 @@ def command(options: argparse.Namespace) -> int:
     return int(bool(wrong))
 
 
-class Rung:
+class Rung(Implementation):
     """A rung as an implementation that can be checked and timed as any other."""
 
     name = "ladder"
+    # Halves and quarters are exact, and so are sums of whole numbers that have them: it keeps `exact`.
+    tolerance = 8.0
 
     def __init__(self, module: ModuleType):
         self.module = module
-        # Halves and quarters are exact, and so are sums of whole numbers that have them.
-        self.exact, self.tolerance = True, 8.0
 
-    def build(self, problem: Any, arrays: Any) -> Callable[[], Any]:
-        """Return a function that runs it once."""
+    def build(self, problem: Problem, arrays: Arrays) -> Callable[[], Any]:
         return lambda: self.module.convolve(arrays["x"], arrays["w"])
-
-    def fetch(self, result: Any) -> tuple[Any, ...]:
-        """The result is a NumPy array already."""
-        return (result,)
