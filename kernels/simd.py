@@ -28,6 +28,7 @@ Only ``kernels/*/cpu.py`` and the files next to it import this module; it import
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -203,17 +204,14 @@ class _Vectors:
 
 
 def _emit_products(
-    vectors: _Vectors, signature: Any, arguments: Any, rows: int, row_of_b: Callable[[Any], Any]
+    vectors: _Vectors, a: Any, ahead: Any, b: Any, row_of_b: Callable[[Any], Any], depth: Any, rows: int
 ) -> list[tuple[Any, Any]]:
     """Emit the loop over k, and return the sums: two registers for each row. The builder is left behind the loop.
 
-    ``row_of_b`` emits the position of row k of B.
+    ``a`` and ``b`` point to the panel and to B, ``ahead`` to the panel that comes next; ``row_of_b`` emits the position
+    of row k of B.
     """
     builder = vectors.builder
-    a, a_at, ahead, b, b_at, depth = arguments
-    pointer_a = vectors.pointer(signature[0], a, a_at)
-    pointer_ahead = vectors.pointer(signature[0], a, ahead)
-    pointer_b = vectors.pointer(signature[3], b, b_at)
     cells = [(row, column) for row in range(rows) for column in range(2)]
 
     before = builder.block
@@ -223,10 +221,10 @@ def _emit_products(
     builder.position_at_end(loop)
     k = builder.phi(_INT)
     sums = {cell: builder.phi(vectors.type) for cell in cells}
-    now, later = (builder.gep(pointer_b, [row_of_b(row)]) for row in (k, builder.add(k, _INT(ROWS_AHEAD))))
+    now, later = (builder.gep(b, [row_of_b(row)]) for row in (k, builder.add(k, _INT(ROWS_AHEAD))))
     b_now = [vectors.load(vectors.offset(now, column * vectors.lanes)) for column in range(2)]
-    column_of_a = builder.gep(pointer_a, [k])
-    vectors.prefetch(builder.gep(pointer_ahead, [builder.mul(k, _INT(AHEAD))]))
+    column_of_a = builder.gep(a, [k])
+    vectors.prefetch(builder.gep(ahead, [builder.mul(k, _INT(AHEAD))]))
     for column in range(2):
         vectors.prefetch(vectors.offset(later, column * vectors.lanes), level=1)
     new = {}
@@ -251,7 +249,13 @@ def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows:
     vectors = _Vectors(context, builder, signature.args[0])
     row_of_c = vectors.pointer(signature.args[0], c, c_at)
     sums = _emit_products(
-        vectors, signature.args[3:], (a, a_at, ahead, b, b_at, depth), rows, lambda k: builder.mul(k, b_pitch)
+        vectors,
+        vectors.pointer(signature.args[3], a, a_at),
+        vectors.pointer(signature.args[3], a, ahead),
+        vectors.pointer(signature.args[6], b, b_at),
+        lambda k: builder.mul(k, b_pitch),
+        depth,
+        rows,
     )
     targets = []
     for _ in range(rows):
@@ -275,9 +279,14 @@ def _emit_written_tile(context: Any, builder: Any, signature: Any, arguments: An
     row_of_y = vectors.pointer(signature.args[0], y, y_at)
     pointer_bias = vectors.pointer(signature.args[5], bias, bias_at)
     sums = _emit_products(
-        vectors, signature.args[7:], (a, a_at, ahead, b, b_at, depth), rows,
+        vectors,
+        vectors.pointer(signature.args[7], a, a_at),
+        vectors.pointer(signature.args[7], a, ahead),
+        vectors.pointer(signature.args[10], b, b_at),
         lambda k: builder.load(builder.gep(positions, [k])),
-    )  # fmt: skip
+        depth,
+        rows,
+    )
     masks = [vectors.first(builder.sub(count, _INT(column * vectors.lanes))) for column in range(2)]
     for row in range(rows):
         with builder.if_then(builder.icmp_signed("<", _INT(row), present)):
@@ -302,9 +311,7 @@ def _tile_intrinsic(rows: int) -> Callable[..., Any]:
             c, types.intp, types.intp, a, types.intp, types.intp, b, types.intp, types.intp, types.intp,
             types.boolean,
         )  # fmt: skip
-        return signature, lambda context, builder, signature, arguments: _emit_tile(
-            context, builder, signature, arguments, rows
-        )
+        return signature, functools.partial(_emit_tile, rows=rows)
 
     return multiply_tile
 
@@ -326,9 +333,7 @@ def _written_tile_intrinsic(rows: int) -> Callable[..., Any]:
             y, types.intp, types.intp, types.intp, types.intp, bias, types.intp, a, types.intp, types.intp, b,
             types.intp, b_rows, types.intp, types.boolean,
         )  # fmt: skip
-        return signature, lambda context, builder, signature, arguments: _emit_written_tile(
-            context, builder, signature, arguments, rows
-        )
+        return signature, functools.partial(_emit_written_tile, rows=rows)
 
     return write_tile
 

@@ -123,10 +123,9 @@ class OursByPath(Ours):
 
     def __init__(self, path: str):
         self.name, self.path = f"ours:{path}", path
-        self.exact = path == "gemm"
 
     def is_exact(self, problem: Problem) -> bool:
-        return self.exact
+        return self.path == "gemm"
 
     def build(self, problem: Problem, arrays: Arrays) -> Callable[[], Any]:
         from scratchgan.kernels.conv.paths import PATHS
@@ -140,9 +139,8 @@ class OursByPath(Ours):
             raise Unimplemented(f"{operator} has no path {self.path} for these sizes")
 
         def run() -> np.ndarray:
-            result = empty(
-                shape, problem.dtype
-            )  # as the public functions do: fresh pages would cost more than the kernel
+            # As the public functions do: fresh pages would cost more than the kernel.
+            result = empty(shape, problem.dtype)
             if table[self.path](*operands, result, *options) is False:
                 raise RuntimeError(f"the path {self.path} of {operator} gave up")
             return result

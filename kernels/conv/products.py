@@ -35,8 +35,7 @@ def convolve(
     """
     groups = y.shape[1] // rows
     channels = x.shape[1] // groups
-    if not bias.size:
-        bias = np.zeros(y.shape[1], y.dtype)
+    bias = whole_bias(bias, y)
     if walk.step == (1, 1) and len(walk.taps) > 1 and rows < 2 * ROW_STEP and channels >= 4 * rows:
         _convolve_thin(walk, x, w, strides, rows, bias, y)
     else:
@@ -91,6 +90,11 @@ def correlate(
         )  # fmt: skip
 
 
+def whole_bias(bias: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return a number for each channel of y: the bias, or zeros for one of length 0."""
+    return bias if bias.size else np.zeros(y.shape[1], y.dtype)
+
+
 def weight_strides(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """The strides, in numbers, of weights in C order."""
     _, c, h, k = shape
@@ -118,13 +122,11 @@ def _conv2d_shallow(
     filters, workers = w.shape[0], numba.get_num_threads()
     a = np.zeros((up(filters, ROW_STEP), PITCH), x.dtype)
     a[:filters, : w[0].size] = w.reshape(filters, -1)
-    if not bias.size:
-        bias = np.zeros(filters, y.dtype)
     bypass = streamed(y, y.shape[2] * y.shape[3], lanes(x.itemsize))
     plan = band_sizes(x.shape, w.shape, y.shape, stride, padding, dilation, x.itemsize, workers, bypass)
     memory = workspace(plan.memory, x.dtype)
     shallow.convolve_shallow(
-        x.reshape(-1), a.reshape(-1), bias, y.reshape(-1), memory, plan.b_rows, workers, plan.band
+        x.reshape(-1), a.reshape(-1), whole_bias(bias, y), y.reshape(-1), memory, plan.b_rows, workers, plan.band
     )  # fmt: skip
 
 

@@ -22,8 +22,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from ..jit import kernel
 from ..simd import PITCH, UNIT
 from ..simd_runs import all_finite, stream_sum, transpose_square, write_run
@@ -98,9 +96,6 @@ class Tiling(NamedTuple):
     gradient_size: int = 0  # numbers in a slice's gradient
     streamed: int = 0  # 1 if whole registers of y are written past the caches
 
-
-# A function is compiled again for a literal argument, but not for this.
-ZERO = np.int64(0)
 
 WEIGHT_ROWS = 8  # output channels whose weights are summed together
 

@@ -20,15 +20,20 @@ The order of every sum depends on the shapes alone.
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..jit import kernel
 from ..simd import PITCH, UNIT
 from ..simd_transforms import transform
 from .bilinear import LINES, transposed
 from .gemm import multiply
 from .lanes import stage_channels, stage_lanes
-from .tile_products import ZERO, sum_pixels
+from .tile_products import sum_pixels
 
 REGISTER_BYTES = UNIT.register_bytes
+
+# A function is compiled again for a literal argument, but not for this.
+ZERO = np.int64(0)
 
 # Every second line is an input gradient, which needs neither.
 _transform_gradients = transform([transposed(line.outputs) for line in LINES[::2]])

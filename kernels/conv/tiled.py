@@ -12,6 +12,7 @@ from . import blocks, tile_products, tile_tasks
 from .bilinear import Square
 from .memory import streamed, up, workspace
 from .plan import Pair, Sizes, made_once
+from .products import whole_bias
 
 # The source of a task; blocks of it are read again for the tiles next to them only.
 _STAGE_BYTES = 2048 * 1024
@@ -187,8 +188,7 @@ def convolve(
     plan = _convolution(placed, x.shape, y.shape, kernel, x.dtype, workers, bypass)
     memory = workspace(plan.memory, x.dtype)
     finite = np.ones(workers, np.int64)
-    if not bias.size:
-        bias = np.zeros(y.shape[1], y.dtype)
+    bias = whole_bias(bias, y)
     for what in (tile_tasks.SUM_WEIGHTS, tile_tasks.CONVOLVE):
         tile_tasks.run_tasks(
             what, x.reshape(-1), w.reshape(-1), bias, y.reshape(-1), memory[plan.panels_at :], memory, finite, strides,
