@@ -1,6 +1,6 @@
 """Convolutions as matrix products with the multiplications of their definition: which product, over which walk.
 
-    conv2d      few input channels, and output rows that are not whole register tiles  shallow.py
+    conv2d      few channels of x, and rows of y that are not whole register tiles     shallow.py
     convolve    few output channels, and neighbouring q look at neighbouring pixels    thin.py
                 else                                                                   gemm.py
     correlate   x cut into rows, gy into columns: always possible                      weight_gemm.py
@@ -108,12 +108,18 @@ def conv2d(
     """Fill y. The arguments are checked, in C order and not empty."""
     walk = forward_walk(y.shape[2:], plain(w.shape[2:]), stride, padding, dilation)
     rows = w.shape[0] // groups
-    narrow = y.shape[3] % (2 * lanes(x.itemsize)) != 0
-    if groups == 1 and w.shape[1] <= _SHALLOW and w[0].size < MAX_DEPTH // 2 and narrow:
+    if _is_shallow(x, w.shape[2:], y, groups):
         _conv2d_shallow(x, w, bias, y, stride, padding, dilation)
         return
     o, c, u, v = weight_strides(w.shape)
     convolve(walk, x, w, (rows * o, o, c, u, v), rows, bias, y)
+
+
+def _is_shallow(x: np.ndarray, kernel: Pair, y: np.ndarray, groups: int) -> bool:
+    """Say whether a convolution of x to y has few input channels, and rows of y that are not whole register tiles."""
+    depth = x.shape[1] * kernel[0] * kernel[1]
+    narrow = y.shape[3] % (2 * lanes(x.itemsize)) != 0
+    return groups == 1 and x.shape[1] <= _SHALLOW and depth < MAX_DEPTH // 2 and narrow
 
 
 def _conv2d_shallow(
@@ -135,6 +141,11 @@ def conv2d_input_grad(
     groups: int,
 ) -> None:  # fmt: skip
     """Fill gx, plus a bias for the sake of conv_transpose2d. As ``conv2d``, gx and gy in each other's places."""
+    beyond = tuple(d * (k - 1) - p for d, k, p in zip(dilation, w.shape[2:], padding, strict=True))
+    if stride == (1, 1) and min(beyond) >= 0 and _is_shallow(gy, w.shape[2:], gx, groups):
+        turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)  # with stride 1 the input gradient is a convolution of gy
+        _conv2d_shallow(gy, turned, bias, gx, stride, beyond, dilation)
+        return
     walk = input_grad_walk(gx.shape[2:], plain(w.shape[2:]), stride, padding, dilation)
     o, c, u, v = weight_strides(w.shape)
     convolve(walk, gy, w, (w.shape[0] // groups * o, c, o, u, v), w.shape[1], bias, gx)
