@@ -73,6 +73,8 @@ def pair(operator: str, name: str, value: int | tuple[int, int] | list[int], min
 
     Raises TypeError for anything but an int or a pair of ints, ValueError below ``minimum``.
     """
+    if type(value) is int and value >= minimum:  # what nearly all calls give
+        return value, value
     values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(values) != 2 or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values):
         raise TypeError(f"{operator}: {name} must be an int or a pair of ints (height, width), got {value!r}")

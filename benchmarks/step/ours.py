@@ -67,8 +67,9 @@ class Profile:
 def profile(step: Callable[[], Any], steps: int = 3) -> Profile:
     """Run some steps and return what each operator and each gradient took in them.
 
-    A gradient is an operator too (ConvolveWeightGrad): backward passes are written with operators on Tensors. Time is
-    counted for the innermost operator, so the parts add up to the whole.
+    A gradient is an operator too (ConvolveWeightGrad): backward passes are written with operators on Tensors. What a
+    backward pass computes itself is its own part (BatchNorm.backward). Time is counted for the innermost, so the parts
+    add up to the whole.
     """
     found = Profile(steps=steps)
     step()
@@ -82,7 +83,7 @@ def profile(step: Callable[[], Any], steps: int = 3) -> Profile:
 
 @contextlib.contextmanager
 def _timed_operators(found: Profile) -> Iterator[None]:
-    """Within the block, every Function's forward, and every optimiser's step, adds its own time to ``found``."""
+    """Within the block, every Function's forward and backward, and every optimiser's step, add their time to ``found``."""
     from scratchgan import Function
     from scratchgan.optim import Optimizer
 
@@ -105,14 +106,18 @@ def _timed_operators(found: Profile) -> Iterator[None]:
 
     # Another optimiser or Function that is defined later is timed as well: all that there are now are found.
     changed: list[tuple[type, str, Any]] = []
-    for kind, method, own in ((Function, "forward", True), (Optimizer, "step", False)):
+    for kind, method, suffix in (
+        (Function, "forward", ""),
+        (Function, "backward", ".backward"),
+        (Optimizer, "step", ".step"),
+    ):
         pending: list[type] = [kind]
         while pending:
             cls = pending.pop()
             pending += cls.__subclasses__()
             if method in cls.__dict__:
                 changed.append((cls, method, cls.__dict__[method]))
-                setattr(cls, method, timed(cls.__dict__[method], cls.__name__ if own else f"{cls.__name__}.step"))
+                setattr(cls, method, timed(cls.__dict__[method], cls.__name__ + suffix))
     try:
         yield
     finally:

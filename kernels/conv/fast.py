@@ -19,18 +19,20 @@ import numpy as np
 from ..simd import lanes
 from . import bilinear
 from .memory import up
-from .plan import Pair
+from .plan import Pair, made_once
 from .products import weight_strides
 from .tiled import Placed, convolve, correlate
 
 _SINGLE, _SINGLE_GRAD, _STRIDED, _STRIDED_GRAD, _UPSAMPLED, _UPSAMPLED_GRAD = bilinear.SQUARES
 
 
+@made_once
 def _placed(kernel: Pair, padding: Pair) -> Placed:
     """conv2d: tile 0 begins with output 0."""
     return Placed(_SINGLE if kernel == (3, 3) else _STRIDED, (-padding[0], -padding[1]))
 
 
+@made_once
 def _placed_grad(kernel: Pair, padding: Pair) -> Placed:
     """The input gradient. With a 4x4 kernel, tile t of the algorithm holds the pixels 8t+1-p ... 8t+8-p."""
     if kernel == (3, 3):
@@ -40,6 +42,7 @@ def _placed_grad(kernel: Pair, padding: Pair) -> Placed:
     return Placed(_STRIDED_GRAD, first, ((padding[0] - 1) % side, (padding[1] - 1) % side))
 
 
+@made_once
 def _placed_upsampled(padding: Pair) -> Placed:
     """upsample_conv2d: with padding p, pixel q gives the outputs 2q+p-1 and 2q+p, and the first q whose outputs do not
     all lie before output 0 is (1-p)//2."""
@@ -47,6 +50,7 @@ def _placed_upsampled(padding: Pair) -> Placed:
     return Placed(_UPSAMPLED, first, ((1 - padding[0]) % 2, (1 - padding[1]) % 2))
 
 
+@made_once
 def _placed_upsampled_grad(padding: Pair) -> Placed:
     return Placed(_UPSAMPLED_GRAD, (padding[0] - 2, padding[1] - 2))
 
@@ -112,6 +116,7 @@ def _remaining(placed: Placed, images: int, out_hw: Pair, itemsize: int, plain: 
     return up(images, lane) * tiles[0] * tiles[1] * products / plain
 
 
+@made_once
 def conv2d_saving(images: int, y_hw: Pair, gx_hw: Pair | None, kernel: Pair, padding: Pair, itemsize: int) -> float:
     """Return the multiplications that remain, as a fraction of those of the matrix product: of conv2d and its weight
     gradient, or with ``gx_hw``, the size of the image, of the input gradient."""
@@ -121,6 +126,7 @@ def conv2d_saving(images: int, y_hw: Pair, gx_hw: Pair | None, kernel: Pair, pad
     return _remaining(_placed_grad(kernel, padding), images, gx_hw, itemsize, plain)
 
 
+@made_once
 def upsample_conv2d_saving(images: int, x_hw: Pair, y_hw: Pair, padding: Pair, itemsize: int) -> float:
     """As above, for upsample_conv2d and both gradients."""
     return _remaining(_placed_upsampled(padding), images, y_hw, itemsize, 16 * images * x_hw[0] * x_hw[1])

@@ -20,8 +20,8 @@ def run_tasks(what, x, w, bias, y, a, memory, finite, strides, pixels_of, tiling
     weight gradient, of x and y.
 
     All arrays are flat; ``strides`` are those of w by output channel and channel. ``pixels_of[p]`` is the number of
-    product p's sums of pixels. ``finite`` has a number for each worker, which becomes 0 if a result of its is not
-    finite.
+    product p's sums of pixels. ``finite`` has a number for each worker, which becomes 1, or 0 if a result of its is
+    not finite.
     """
     workers = finite.size
     for worker in prange(workers):
@@ -32,6 +32,7 @@ def run_tasks(what, x, w, bias, y, a, memory, finite, strides, pixels_of, tiling
             for task in range(worker, rows * tiling.channel_blocks, workers):
                 sum_weights(w, a, own, strides, tiling, task)
         else:
+            finite[worker] = 1
             for task in range(worker, tiling.tasks, workers):
                 if what == CONVOLVE:
                     ended = convolve_task(x, a, bias, y, own, pixels_of, tiling, task)
