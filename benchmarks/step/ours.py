@@ -83,7 +83,7 @@ def profile(step: Callable[[], Any], steps: int = 3) -> Profile:
 
 @contextlib.contextmanager
 def _timed_operators(found: Profile) -> Iterator[None]:
-    """Within the block, every Function's forward and backward, and every optimiser's step, add their time to ``found``."""
+    """Within the block, each Function's forward and backward, and each optimiser's step, adds its time to ``found``."""
     from scratchgan import Function
     from scratchgan.optim import Optimizer
 

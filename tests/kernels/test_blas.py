@@ -50,6 +50,16 @@ def test_a_single_thread_stays_one(library: Library) -> None:
     assert library.calls == []
 
 
+@pytest.mark.parametrize(("a_shape", "b_shape"), [((3, 1), (1, 5)), ((2, 1, 3, 1), (4, 1, 5)), ((1, 1), (1, 1))])
+def test_sums_of_one_term(a_shape: tuple[int, ...], b_shape: tuple[int, ...], library: Library) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal(a_shape), rng.standard_normal(b_shape)
+    product = matmul(a, b)
+    np.testing.assert_array_equal(product, a @ b)
+    assert product.shape == (a @ b).shape
+    assert library.calls == []
+
+
 def test_after_an_error_the_number_is_put_back(library: Library) -> None:
     a, b = product()
     with pytest.raises(ValueError, match="matmul"):

@@ -121,6 +121,8 @@ EDGES = {
     "thin, large image": Case(1, 12, (70, 66), 3, (3, 3), padding=(1, 1)),
     "thin, grouped": Case(2, 48, (6, 7), 4, (3, 2), padding=(1, 1), groups=2),
     "thin, dilated": Case(2, 16, (7, 8), 2, (3, 3), padding=(2, 4), dilation=(2, 3)),
+    "thin, padding above the kernel": Case(2, 16, (5, 6), 2, (2, 3), padding=(3, 1)),
+    "thin, no padding": Case(2, 9, (7, 8), 4, (3, 4)),
     "thin input": Case(2, 1, (9, 8), 40, (4, 4), (2, 2), (1, 1)),
     "thin input, bands of an image": Case(1, 4, (150, 130), 6, (5, 5), padding=(2, 2)),
     "thin input, dilated": Case(2, 3, (19, 17), 7, (3, 3), (2, 1), (3, 2), (2, 3)),

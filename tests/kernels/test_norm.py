@@ -46,6 +46,22 @@ def test_values(shape: tuple[int, ...], dtype: type) -> None:
 
 
 @dtypes
+@pytest.mark.parametrize("shape", [(2, 5, 30, 30), (300, 4, 9, 9), (3, 40, 11), (1, 3, 5000)])
+def test_channels_at_once(shape: tuple[int, ...], dtype: type) -> None:
+    """How many are walked through together changes no bit of any: two and one that remains, or all, or each alone."""
+    gy, x, weight, bias = problem(shape, dtype)
+    forward = kernels.batch_norm(x, weight, bias, EPS, 0.2)
+    results = [*forward, *kernels.batch_norm_grad(gy, x, weight, bias, *forward[1:], 0.2), kernels.channel_sum(gy)]
+    for c in range(shape[1]):
+        own = slice(c, c + 1)
+        alone = kernels.batch_norm(x[:, own], weight[own], bias[own], EPS, 0.2)
+        alone += kernels.batch_norm_grad(gy[:, own], x[:, own], weight[own], bias[own], *alone[1:], 0.2)
+        alone += (kernels.channel_sum(gy[:, own]),)
+        for result, expected in zip(results, alone, strict=True):
+            np.testing.assert_array_equal(result[:, own] if result.ndim > 1 else result[own], expected)
+
+
+@dtypes
 def test_a_large_mean_costs_no_accuracy(dtype: type) -> None:
     # In float32, E[x**2] - E[x]**2 has no correct digit left here. The planes' own means differ too.
     offset = 1e4 if dtype is np.float32 else 1e9
