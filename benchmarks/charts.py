@@ -15,6 +15,7 @@ from .results import by_pass
 from .runner import Record
 
 OURS = "#0072B2"
+PATHS = ("#7FB2D6", "#B8D4E8")
 OTHERS = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C", "#B8A800")
 _INK, _GRID, _FAINT = "#1f2933", "#e3e8ee", "#6b7785"
 WIDTH = 960
@@ -26,7 +27,8 @@ def palette(names: Sequence[str]) -> dict[str, str]:
     rest = [name for name in names if not name.startswith("ours")]
     for name in names:
         if name.startswith("ours"):
-            colours[name] = OURS if ":" not in name else "#7FB2D6"
+            paths = sum(other.startswith("ours:") for other in colours)
+            colours[name] = OURS if ":" not in name else PATHS[paths % len(PATHS)]
         else:
             colours[name] = OTHERS[rest.index(name) % len(OTHERS)]
     return colours
@@ -220,7 +222,7 @@ def bars(records: Sequence[Record], colours: dict[str, str]) -> str:
                 f"{record.implementation}: {speed:.1f} {unit}",
             )
             d.text(
-                left + length + 4, at + bar - 3, f"{speed:.0f}" if speed >= 10 else f"{speed:.1f}", 9.5, colour=_FAINT
+                left + length + 4, at + bar - 3, f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}", 9.5, colour=_FAINT
             )
             at += bar
         d.text(WIDTH - 8, at - bar * len(group) / 2 + 4, "GFLOP/s" if counted else "GB/s", 10, "end", _FAINT)

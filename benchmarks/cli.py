@@ -157,7 +157,7 @@ def _chosen_problems(options: argparse.Namespace) -> list[Any]:
         return read_arguments(options.problems)
     known = [p for name in ("workloads.txt", "dcgan.txt", "mnist.txt") for p in read_shapes(name)]
     if options.full:
-        return list({p.name: p for p in known[: len(known)] if not p.name.startswith("lenet")}.values())
+        return list({p.name: p for p in known if not p.name.startswith("lenet")}.values())
     by_name = {p.name: p for p in known}
     return [by_name[name] for name in QUICK]
 

@@ -1,8 +1,9 @@
 """Numba kernels for pooling. Images come as (planes, H, W), one plane per batch entry and channel.
 
-Window o along an axis covers inputs o*stride - padding + k*dilation, k = 0 .. kernel-1. For a fixed k the windows
-whose input lies inside the image are a range, so no innermost loop tests for padding; each walks along one row of
-windows, and those of strides 1 and 2 are written out so that the compiler vectorises them.
+Window o along an axis covers inputs o*stride - padding + k*dilation, k = 0 .. kernel-1. No innermost loop tests for
+padding: for one window the elements inside the image are a range of k, which the maxima walk through; for one k the
+windows whose input lies inside are a range of o, through which the means walk along a row of windows, and strides 1 and 2
+are written out so that the compiler vectorises them.
 """
 
 import numpy as np
@@ -21,50 +22,43 @@ def _inside(k, size, count, stride, padding, dilation):
 
 
 @kernel
-def _keep_larger(best, index, line, stride, position):
-    """Where line[stride * v] beats best[v], take it, and its position + stride * v as the index."""
-    if stride == 1:
-        for v in range(best.size):
-            value = line[v]
-            larger = (value > best[v]) | (value != value)
-            best[v] = value if larger else best[v]
-            index[v] = position + v if larger else index[v]
-    elif stride == 2:
-        for v in range(best.size):
-            value = line[2 * v]
-            larger = (value > best[v]) | (value != value)
-            best[v] = value if larger else best[v]
-            index[v] = position + 2 * v if larger else index[v]
-    else:
-        for v in range(best.size):
-            value = line[stride * v]
-            larger = (value > best[v]) | (value != value)
-            best[v] = value if larger else best[v]
-            index[v] = position + stride * v if larger else index[v]
+def _elements_inside(count, size, kernel, stride, padding, dilation):
+    """For each window, the first of its elements that lies in the image, and the first beyond them."""
+    ends = np.empty((count, 2), np.int64)
+    for o in range(count):
+        start = o * stride - padding
+        ends[o, 0] = max(0, -(start // dilation))
+        ends[o, 1] = min(kernel, (size - 1 - start) // dilation + 1)
+    return ends
 
 
 @kernel(parallel=True)
 def max_pool(x, y, index, first_row, first_column, kh, kw, sh, sw, ph, pw, dh, dw):
     planes, height, width = x.shape
     tall, wide = y.shape[1:]
+    rows = _elements_inside(tall, height, kh, sh, ph, dh)
+    columns = _elements_inside(wide, width, kw, sw, pw, dw)
     for p in prange(planes):
+        plane, maxima, positions = x[p].reshape(height * width), y[p], index[p]
         for u in range(tall):
-            for v in range(wide):  # a window of nothing but -inf keeps this
-                y[p, u, v] = -np.inf
-                index[p, u, v] = first_row[u] * width + first_column[v]
-            for a in range(kh):
-                row = u * sh - ph + a * dh
-                if 0 <= row < height:
-                    for b in range(kw):
-                        first, last = _inside(b, width, wide, sw, pw, dw)
-                        start = first * sw - pw + b * dw
-                        _keep_larger(
-                            y[p, u, first:last],
-                            index[p, u, first:last],
-                            x[p, row, start:],
-                            sw,
-                            row * width + start,
-                        )
+            for v in range(wide):
+                place = (u * sh - ph) * width + v * sw - pw
+                at = first_row[u] * width + first_column[v]
+                best, nan_at = plane[at], -1
+                for a in range(rows[u, 0], rows[u, 1]):
+                    for b in range(columns[v, 0], columns[v, 1]):
+                        # Unsigned, so that Numba does not ask whether it counts from the end
+                        i = np.uint64(place + a * dh * width + b * dw)
+                        value = plane[i]
+                        # Choices, not branches, which random pixels mispredict; and NaN has one of its own, so that
+                        # each maximum waits for a single comparison with the one before it.
+                        larger = value > best
+                        best = value if larger else best
+                        at = np.int64(i) if larger else at
+                        nan_at = np.int64(i) if value != value else nan_at
+                if nan_at >= 0:
+                    best, at = plane[nan_at], nan_at
+                maxima[u, v], positions[u, v] = best, at
 
 
 @kernel(parallel=True)
