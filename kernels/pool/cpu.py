@@ -2,8 +2,8 @@
 
 Window o along an axis covers inputs o*stride - padding + k*dilation, k = 0 .. kernel-1. No innermost loop tests for
 padding: for one window the elements inside the image are a range of k, which the maxima walk through; for one k the
-windows whose input lies inside are a range of o, through which the means walk along a row of windows, and strides 1 and 2
-are written out so that the compiler vectorises them.
+windows whose input lies inside are a range of o, which the means walk through, a row of windows at a time, with strides
+1 and 2 written out so that the compiler vectorises them.
 """
 
 import numpy as np
