@@ -106,11 +106,11 @@ def conv2d(
     groups: int,
 ) -> None:  # fmt: skip
     """Fill y. The arguments are checked, in C order and not empty."""
-    walk = forward_walk(y.shape[2:], plain(w.shape[2:]), stride, padding, dilation)
-    rows = w.shape[0] // groups
     if _is_shallow(x, w.shape[2:], y, groups):
         _conv2d_shallow(x, w, bias, y, stride, padding, dilation)
         return
+    walk = forward_walk(y.shape[2:], plain(w.shape[2:]), stride, padding, dilation)
+    rows = w.shape[0] // groups
     o, c, u, v = weight_strides(w.shape)
     convolve(walk, x, w, (rows * o, o, c, u, v), rows, bias, y)
 

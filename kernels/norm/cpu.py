@@ -12,13 +12,14 @@ from numba import prange
 
 from ..jit import kernel
 
+_TASKS = 16  # for the threads, at least, if there are so many channels
 _RUN = 2048  # numbers that are read in order, if channels of that many can be walked through at once
 _GROUP = 65_536  # numbers of all images in such channels at most: they stay in the second cache for the second pass
 
 
 @kernel
 def _channels_at_once(batch, channels, size):
-    return max(1, min(channels, _RUN // size, _GROUP // (batch * size)))
+    return max(1, min(channels // _TASKS, _RUN // size, _GROUP // (batch * size)))
 
 
 @kernel

@@ -47,15 +47,14 @@ def max_pool(x, y, index, first_row, first_column, kh, kw, sh, sw, ph, pw, dh, d
                 best, nan_at = plane[at], -1
                 for a in range(rows[u, 0], rows[u, 1]):
                     for b in range(columns[v, 0], columns[v, 1]):
-                        # Unsigned, so that Numba does not ask whether it counts from the end
-                        i = np.uint64(place + a * dh * width + b * dw)
-                        value = plane[i]
+                        i = place + a * dh * width + b * dw
+                        value = plane[np.uint64(i)]  # unsigned: Numba does not ask whether it counts from the end
                         # Choices, not branches, which random pixels mispredict; and NaN has one of its own, so that
                         # each maximum waits for a single comparison with the one before it.
                         larger = value > best
                         best = value if larger else best
-                        at = np.int64(i) if larger else at
-                        nan_at = np.int64(i) if value != value else nan_at
+                        at = i if larger else at
+                        nan_at = i if value != value else nan_at
                 if nan_at >= 0:
                     best, at = plane[nan_at], nan_at
                 maxima[u, v], positions[u, v] = best, at
