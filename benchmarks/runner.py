@@ -107,7 +107,7 @@ def too_large(problem: Problem, limit: int | None) -> str:
     needed = memory_needed(problem)
     if available is not None and needed > available:
         free = available / 1e9
-        return f"{problem} is skipped: it takes up to {needed / 1e9:.1f} GB of memory, and {free:.1f} GB are free"
+        return f"{problem} is skipped: it takes up to {needed / 1e9:.3g} GB of memory, and {free:.3g} GB are free"
     return ""
 
 

@@ -95,7 +95,7 @@ def test_a_shape_that_does_not_fit_in_memory_is_skipped_with_the_figure():
     lines = []
     problem = parse("conv mb512ic512ih512oc512kh3ph1")
     assert runner.run([problem], [Right()], "both", Settings(), 1, memory_limit=10**9, skipped=lines.append) == []
-    assert "GB of memory, and 1.0 GB are free" in lines[0]
+    assert "GB of memory, and 1 GB are free" in lines[0]
 
 
 def test_cases_for_pytest_benchmark():
