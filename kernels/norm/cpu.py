@@ -12,7 +12,7 @@ from numba import prange
 
 from ..jit import kernel
 
-_TASKS = 16  # for the threads, at least, if there are so many channels
+_TASKS = 32  # for the threads, at least, if there are so many channels
 _RUN = 2048  # numbers that are read in order, if channels of that many can be walked through at once
 _GROUP = 65_536  # numbers of all images in such channels at most: they stay in the second cache for the second pass
 

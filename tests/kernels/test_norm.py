@@ -46,7 +46,7 @@ def test_values(shape: tuple[int, ...], dtype: type) -> None:
 
 
 @dtypes
-@pytest.mark.parametrize("shape", [(2, 37, 30, 30), (20, 50, 9, 9), (3, 40, 11), (1, 3, 5000)])
+@pytest.mark.parametrize("shape", [(2, 71, 30, 30), (20, 100, 9, 9), (3, 70, 11), (1, 3, 5000)])
 def test_channels_at_once(shape: tuple[int, ...], dtype: type) -> None:
     """How many are walked through together changes no bit of any: two or three and some that remain, or each alone."""
     gy, x, weight, bias = problem(shape, dtype)
