@@ -24,11 +24,13 @@ WIDTH = 960
 def palette(names: Sequence[str]) -> dict[str, str]:
     """A colour for each implementation: ours blue, its paths paler, the rest in turn."""
     colours: dict[str, str] = {}
+    paths = [name for name in names if name.startswith("ours:")]
     rest = [name for name in names if not name.startswith("ours")]
     for name in names:
-        if name.startswith("ours"):
-            paths = sum(other.startswith("ours:") for other in colours)
-            colours[name] = OURS if ":" not in name else PATHS[paths % len(PATHS)]
+        if name in paths:
+            colours[name] = PATHS[paths.index(name) % len(PATHS)]
+        elif name.startswith("ours"):
+            colours[name] = OURS
         else:
             colours[name] = OTHERS[rest.index(name) % len(OTHERS)]
     return colours

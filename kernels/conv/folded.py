@@ -23,7 +23,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import products
-from .plan import Elements, Pair, forward_walk, input_grad_walk
+from .plan import Elements, Pair, forward_walk, input_grad_walk, turned_padding
 
 _ONE = (1, 1)
 
@@ -37,15 +37,10 @@ def _folded(kernel: Pair, scale: Pair) -> Elements:
     return rows, columns
 
 
-def _cut(kernel: Pair, padding: Pair) -> Pair:
-    """The padding of the transposed convolution: what it cuts from the full result. Negative if it adds zeros."""
-    return kernel[0] - 1 - padding[0], kernel[1] - 1 - padding[1]
-
-
 def upsample_conv2d(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, scale: Pair, padding: Pair) -> None:
     """Fill y. The arguments are checked, in C order and not empty."""
     kernel = w.shape[2:]
-    walk = input_grad_walk(y.shape[2:], _folded(kernel, scale), scale, _cut(kernel, padding), _ONE)
+    walk = input_grad_walk(y.shape[2:], _folded(kernel, scale), scale, turned_padding(kernel, padding), _ONE)
     o, c, u, v = products.weight_strides(w.shape)
     products.convolve(walk, x, w, (0, o, c, u, v), w.shape[0], bias, y)
 
@@ -53,7 +48,7 @@ def upsample_conv2d(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarra
 def upsample_conv2d_input_grad(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, scale: Pair, padding: Pair) -> None:
     """Fill gx, as above."""
     kernel = w.shape[2:]
-    walk = forward_walk(gx.shape[2:], _folded(kernel, scale), scale, _cut(kernel, padding), _ONE)
+    walk = forward_walk(gx.shape[2:], _folded(kernel, scale), scale, turned_padding(kernel, padding), _ONE)
     o, c, u, v = products.weight_strides(w.shape)
     products.convolve(walk, gy, w, (0, c, o, u, v), w.shape[1], np.empty(0, gy.dtype), gx)
 
@@ -61,6 +56,6 @@ def upsample_conv2d_input_grad(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, sc
 def upsample_conv2d_weight_grad(x: np.ndarray, gy: np.ndarray, gw: np.ndarray, scale: Pair, padding: Pair) -> None:
     """Fill gw, as above."""
     kernel = gw.shape[2:]
-    walk = forward_walk(x.shape[2:], _folded(kernel, scale), scale, _cut(kernel, padding), _ONE)
+    walk = forward_walk(x.shape[2:], _folded(kernel, scale), scale, turned_padding(kernel, padding), _ONE)
     o, c, u, v = products.weight_strides(gw.shape)
     products.correlate(walk, gy, x, gw, (0, c, o, u, v), x.shape[1], kernel)

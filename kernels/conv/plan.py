@@ -87,6 +87,12 @@ def plain(kernel: Pair) -> Elements:
     return rows, columns
 
 
+def turned_padding(kernel: Pair, padding: Pair, dilation: Pair = (1, 1)) -> Pair:
+    """The padding with which a convolution by the turned kernel is the transpose, at stride 1, of one with ``padding``,
+    and the other way round. Negative where it cuts pixels off."""
+    return dilation[0] * (kernel[0] - 1) - padding[0], dilation[1] * (kernel[1] - 1) - padding[1]
+
+
 @made_once
 def forward_walk(out_hw: Pair, kernel: Elements, stride: Pair, padding: Pair, dilation: Pair) -> Walk:
     """conv2d: q is the output pixel, and there is one phase with the whole kernel."""

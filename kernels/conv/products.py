@@ -18,7 +18,7 @@ import numpy as np
 from ..simd import MAX_DEPTH, PITCH, ROW_STEP, lanes
 from . import gemm, shallow, thin, weight_gemm
 from .memory import streamed, up, workspace
-from .plan import Pair, Walk, forward_walk, input_grad_walk, mirrored, plain
+from .plan import Pair, Walk, forward_walk, input_grad_walk, mirrored, plain, turned_padding
 from .product_sizes import Strides, band_sizes, correlation_sizes, thin_sizes, wide_sizes
 
 # With at most so many input channels, a convolution's whole kernel is one block of k.
@@ -141,11 +141,12 @@ def conv2d_input_grad(
     groups: int,
 ) -> None:  # fmt: skip
     """Fill gx, plus a bias for the sake of conv_transpose2d. As ``conv2d``, gx and gy in each other's places."""
-    beyond = tuple(d * (k - 1) - p for d, k, p in zip(dilation, w.shape[2:], padding, strict=True))
-    if stride == (1, 1) and min(beyond) >= 0 and _is_shallow(gy, w.shape[2:], gx, groups):
-        turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)  # with stride 1 the input gradient is a convolution of gy
-        _conv2d_shallow(gy, turned, bias, gx, stride, beyond, dilation)
-        return
+    if stride == (1, 1) and _is_shallow(gy, w.shape[2:], gx, groups):
+        outside = turned_padding(w.shape[2:], padding, dilation)
+        if min(outside) >= 0:
+            turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+            _conv2d_shallow(gy, turned, bias, gx, stride, outside, dilation)
+            return
     walk = input_grad_walk(gx.shape[2:], plain(w.shape[2:]), stride, padding, dilation)
     o, c, u, v = weight_strides(w.shape)
     convolve(walk, gy, w, (w.shape[0] // groups * o, c, o, u, v), w.shape[1], bias, gx)

@@ -96,17 +96,19 @@ def batch_norm_grad(gy, x, weight, bias, mean, invstd, slope, gx, gweight, gbias
                 sums[c - first, 0], sums[c - first, 1] = sum_gy, sum_product
         # gx = weight * invstd * (gy - mean(gy) - xhat * mean(gy * xhat)), with xhat = (x - mean) * invstd
         count = batch * size
+        averages, factors = np.empty(last - first, x.dtype), np.empty(last - first, x.dtype)
         for c in range(first, last):
+            inverse = float(invstd[c])
             gbias[c] = sums[c - first, 0]
-            gweight[c] = sums[c - first, 1] * float(invstd[c])
+            gweight[c] = sums[c - first, 1] * inverse
+            averages[c - first] = sums[c - first, 0] / count
+            factors[c - first] = -weight[c] * inverse * inverse * inverse * sums[c - first, 1] / count
         for n in range(batch):
             for c in range(first, last):
                 plane, above, result = x[n, c], gy[n, c], gx[n, c]
                 middle, shift = mean[c], bias[c]
-                inverse = float(invstd[c])
-                scale = x.dtype.type(weight[c] * inverse)
-                average = x.dtype.type(sums[c - first, 0] / count)
-                factor = x.dtype.type(-weight[c] * inverse * inverse * inverse * sums[c - first, 1] / count)
+                scale = x.dtype.type(weight[c] * float(invstd[c]))
+                average, factor = averages[c - first], factors[c - first]
                 for i in range(size):
                     d = plane[i] - middle
                     g = above[i]

@@ -22,12 +22,12 @@ def _inside(k, size, count, stride, padding, dilation):
 
 
 @kernel
-def _elements_inside(count, size, kernel, stride, padding, dilation):
-    """For each window, the first of its elements that lies in the image, and the first beyond them."""
-    ends = np.empty((count, 2), np.int64)
-    for o in range(count):
+def _elements_inside(first, size, kernel, stride, padding, dilation):
+    """For each window, the element that covers ``first``, its first pixel in the image, and the first one beyond."""
+    ends = np.empty((first.size, 2), np.int64)
+    for o in range(first.size):
         start = o * stride - padding
-        ends[o, 0] = max(0, -(start // dilation))
+        ends[o, 0] = (first[o] - start) // dilation
         ends[o, 1] = min(kernel, (size - 1 - start) // dilation + 1)
     return ends
 
@@ -36,8 +36,8 @@ def _elements_inside(count, size, kernel, stride, padding, dilation):
 def max_pool(x, y, index, first_row, first_column, kh, kw, sh, sw, ph, pw, dh, dw):
     planes, height, width = x.shape
     tall, wide = y.shape[1:]
-    rows = _elements_inside(tall, height, kh, sh, ph, dh)
-    columns = _elements_inside(wide, width, kw, sw, pw, dw)
+    rows = _elements_inside(first_row, height, kh, sh, ph, dh)
+    columns = _elements_inside(first_column, width, kw, sw, pw, dw)
     for p in prange(planes):
         plane, maxima, positions = x[p].reshape(height * width), y[p], index[p]
         for u in range(tall):
