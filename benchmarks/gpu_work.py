@@ -184,7 +184,7 @@ def convolution(layer: Layer, part: str, cupy: Any, precision: str) -> Callable[
         gpu = import_module("scratchgan.kernels.upsample_conv.gpu")
         rest = ((2, 2), padding)
         calls = {
-            "forward": lambda: gpu.upsample_conv2d(x, w, bias, gy, *rest, precision=precision),
+            "forward": lambda: gpu.upsample_conv2d(x, w, bias, 1.0, gy, *rest, precision=precision),
             "input_grad": lambda: gpu.upsample_conv2d_input_grad(gy, w, x, *rest, precision=precision),
             "weight_grad": lambda: gpu.upsample_conv2d_weight_grad(x, gy, w, *rest, precision=precision),
         }
@@ -193,7 +193,7 @@ def convolution(layer: Layer, part: str, cupy: Any, precision: str) -> Callable[
     rest = (stride, padding, (1, 1), 1)
     small, large = (gy, x) if layer.kind == "conv" else (x, gy)  # a transposed convolution swaps the two
     calls = {
-        "small": lambda: gpu.conv2d(large, w, bias, small, *rest, precision=precision),
+        "small": lambda: gpu.conv2d(large, w, bias, 1.0, small, *rest, precision=precision),
         "large": lambda: gpu.conv2d_input_grad(small, w, bias, large, *rest, precision=precision),
         "weight_grad": lambda: gpu.conv2d_weight_grad(large, small, w, *rest, precision=precision),
     }

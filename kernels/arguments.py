@@ -204,6 +204,17 @@ def number(operator: str, name: str, value: float) -> float:
     return float(value)
 
 
+def slope_option(operator: str, slope: float) -> float:
+    """Return the slope of a leaky ReLU in an operator's last pass, as a float; ValueError if it is negative.
+
+    Of a result times a negative slope one could not tell the sign that it had, which the gradient goes by.
+    """
+    slope = number(operator, "slope", slope)
+    if slope < 0:
+        raise ValueError(f"{operator}: slope must be at least 0, got {slope}")
+    return slope
+
+
 class _Alias:
     """The same memory, declared writable, for NumPy's array interface."""
 

@@ -136,24 +136,26 @@ class _Vectors:
             one = self.builder.module.add_metadata([ir.IntType(32)(1)])
             store.set_metadata("nontemporal", one)
 
-    def first(self, count: Any) -> Any:
-        """Which lanes are among the first ``count``: a mask for `store_masked`."""
-        index = ir.VectorType(_INT, self.lanes)
-        return self.builder.icmp_signed("<", ir.Constant(index, list(range(self.lanes))), self.repeat(count, index))
-
     def store_first(self, count: Any, value: Any, pointer: Any) -> None:
-        """Store lanes 0 ... count - 1, and touch no memory behind them."""
-        self.store_masked(self.first(count), value, pointer)
+        """Store lanes 0 ... count - 1, and touch no memory behind them.
 
-    def store_masked(self, present: Any, value: Any, pointer: Any) -> None:
-        """Store the lanes that are ``present``, and touch no other memory."""
-        function = cgutils.get_or_insert_function(
-            self.builder.module,
-            ir.FunctionType(ir.VoidType(), [self.type, self.type.as_pointer(), ir.IntType(32), present.type]),
-            f"llvm.masked.store.{self.suffix}.p0",
-        )
-        vector = self.builder.bitcast(pointer, self.type.as_pointer())
-        self.builder.call(function, [value, vector, ir.IntType(32)(self.itemsize), present])
+        A whole register is stored without a mask: AMD's processors before Zen 4 are slow at masked stores.
+        """
+        builder = self.builder
+        with builder.if_else(builder.icmp_signed(">=", count, _INT(self.lanes))) as (whole, part):
+            with whole:
+                self.store(value, pointer)
+            with part:
+                index = ir.VectorType(_INT, self.lanes)
+                numbers = ir.Constant(index, list(range(self.lanes)))
+                present = builder.icmp_signed("<", numbers, self.repeat(count, index))
+                function = cgutils.get_or_insert_function(
+                    builder.module,
+                    ir.FunctionType(ir.VoidType(), [self.type, self.type.as_pointer(), ir.IntType(32), present.type]),
+                    f"llvm.masked.store.{self.suffix}.p0",
+                )
+                vector = builder.bitcast(pointer, self.type.as_pointer())
+                builder.call(function, [value, vector, ir.IntType(32)(self.itemsize), present])
 
     def repeat(self, value: Any, vector: Any = None) -> Any:
         """A register, or another vector type, with the value in every lane."""
@@ -195,12 +197,32 @@ class _Vectors:
         body(i)
         following = builder.add(i, _INT(self.lanes))
         i.add_incoming(_INT(0), before)
-        i.add_incoming(following, loop)
+        i.add_incoming(following, builder.block)
         builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
         builder.position_at_end(after)
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         return self.builder.call(self._fma, [a, b, c])
+
+    def leaky(self, values: list[Any], slope: Any) -> list[Any]:
+        """Each value where it is positive or NaN, slope * value elsewhere, which for slope 0 is 0 even of an infinity.
+
+        Without an activation, a slope of 1, this is a branch: in a thin layer the arithmetic would show.
+        """
+        builder, without = self.builder, self.builder.block
+        zero, one = (ir.Constant(self.element, number) for number in (0.0, 1.0))
+        with builder.if_then(builder.fcmp_ordered("!=", slope, one)):
+            slopes, is_zero = self.repeat(slope), builder.fcmp_ordered("==", slope, zero)
+            activated = []
+            for value in values:
+                scaled = builder.select(is_zero, self.zero, builder.fmul(value, slopes))
+                activated.append(builder.select(builder.fcmp_unordered(">", value, self.zero), value, scaled))
+            within = builder.block
+        results = [builder.phi(self.type) for _ in values]
+        for result, value, other in zip(results, values, activated, strict=True):
+            result.add_incoming(value, without)
+            result.add_incoming(other, within)
+        return results
 
 
 def _emit_products(
@@ -273,33 +295,33 @@ def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows:
 
 
 def _emit_written_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows: int) -> Any:
-    y, y_at, y_pitch, present, count, bias, bias_at, a, a_at, ahead, b, b_at, b_rows, depth, streamed = arguments
+    y, y_at, y_pitch, present, count, bias, bias_at, slope, a, a_at, ahead, b, b_at, b_rows, depth, streamed = arguments
     vectors = _Vectors(context, builder, signature.args[0])
-    positions = context.make_array(signature.args[12])(context, builder, b_rows).data
+    positions = context.make_array(signature.args[13])(context, builder, b_rows).data
     row_of_y = vectors.pointer(signature.args[0], y, y_at)
     pointer_bias = vectors.pointer(signature.args[5], bias, bias_at)
     sums = _emit_products(
         vectors,
-        vectors.pointer(signature.args[7], a, a_at),
-        vectors.pointer(signature.args[7], a, ahead),
-        vectors.pointer(signature.args[10], b, b_at),
+        vectors.pointer(signature.args[8], a, a_at),
+        vectors.pointer(signature.args[8], a, ahead),
+        vectors.pointer(signature.args[11], b, b_at),
         lambda k: builder.load(builder.gep(positions, [k])),
         depth,
         rows,
     )
-    masks = [vectors.first(builder.sub(count, _INT(column * vectors.lanes))) for column in range(2)]
+    present_in = [builder.sub(count, _INT(column * vectors.lanes)) for column in range(2)]
     for row in range(rows):
         with builder.if_then(builder.icmp_signed("<", _INT(row), present)):
             addend = vectors.repeat(builder.load(vectors.offset(pointer_bias, row)))
-            values = [builder.fadd(sums[row][column], addend) for column in range(2)]
+            values = vectors.leaky([builder.fadd(sums[row][column], addend) for column in range(2)], slope)
             targets = [vectors.offset(row_of_y, column * vectors.lanes) for column in range(2)]
             with builder.if_else(streamed) as (past, through):
                 with past:
                     for value, target in zip(values, targets, strict=True):
                         vectors.store(value, target, streaming=True)
                 with through:
-                    for mask, value, target in zip(masks, values, targets, strict=True):
-                        vectors.store_masked(mask, value, target)
+                    for numbers, value, target in zip(present_in, values, targets, strict=True):
+                        vectors.store_first(numbers, value, target)
         row_of_y = builder.gep(row_of_y, [y_pitch])
     return context.get_dummy_value()
 
@@ -327,10 +349,10 @@ multiply_tile_high = _tile_intrinsic(3 * ROW_STEP)
 def _written_tile_intrinsic(rows: int) -> Callable[..., Any]:
     @intrinsic
     def write_tile(
-        typing, y, y_at, y_pitch, present, count, bias, bias_at, a, a_at, ahead, b, b_at, b_rows, depth, streamed
+        typing, y, y_at, y_pitch, present, count, bias, bias_at, slope, a, a_at, ahead, b, b_at, b_rows, depth, streamed
     ):
         signature = types.void(
-            y, types.intp, types.intp, types.intp, types.intp, bias, types.intp, a, types.intp, types.intp, b,
+            y, types.intp, types.intp, types.intp, types.intp, bias, types.intp, y.dtype, a, types.intp, types.intp, b,
             types.intp, b_rows, types.intp, types.boolean,
         )  # fmt: skip
         return signature, functools.partial(_emit_written_tile, rows=rows)
@@ -338,10 +360,10 @@ def _written_tile_intrinsic(rows: int) -> Callable[..., Any]:
     return write_tile
 
 
-# The same product, written to where it belongs: y[y_at + r*y_pitch + j] = bias[bias_at + r] + sum over k, for those r
-# below ``present`` and j below ``count``; no other number is touched. Row k of B begins at b[b_at + b_rows[k]], and
-# b_rows has ROWS_AHEAD numbers more than B has rows. ``streamed`` goes past the caches: y + y_at and y_pitch must be
-# aligned to a whole register, and ``count`` be that of both.
+# The same product, written to where it belongs: y[y_at + r*y_pitch + j] = bias[bias_at + r] + sum over k, times
+# ``slope`` where that is not positive, for those r below ``present`` and j below ``count``; no other number is touched.
+# Row k of B begins at b[b_at + b_rows[k]], and b_rows has ROWS_AHEAD numbers more than B has rows. ``streamed`` goes
+# past the caches: y + y_at and y_pitch must be aligned to a whole register, and ``count`` be that of both.
 write_tile_low = _written_tile_intrinsic(ROW_STEP)
 write_tile_middle = _written_tile_intrinsic(2 * ROW_STEP)
 write_tile_high = _written_tile_intrinsic(3 * ROW_STEP)

@@ -74,16 +74,16 @@ def copy_every_second(typing, target, target_at, source, source_at, count):
 
 def _write_intrinsic(streaming: bool) -> Callable[..., Any]:
     @intrinsic
-    def write(typing, target, target_at, source, source_at, addend, count):
-        signature = types.void(target, types.intp, source, types.intp, target.dtype, types.intp)
+    def write(typing, target, target_at, source, source_at, addend, slope, count):
+        signature = types.void(target, types.intp, source, types.intp, target.dtype, target.dtype, types.intp)
 
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             vectors, to, origin = _ends(context, builder, signature, arguments)
-            addend, count = arguments[4:]
+            addend, slope, count = arguments[4:]
             addends = vectors.repeat(addend)
 
             def body(i: Any) -> None:
-                value = builder.fadd(vectors.load(builder.gep(origin, [i])), addends)
+                (value,) = vectors.leaky([builder.fadd(vectors.load(builder.gep(origin, [i])), addends)], slope)
                 if streaming:
                     vectors.store(value, builder.gep(to, [i]), streaming)
                 else:
@@ -97,20 +97,23 @@ def _write_intrinsic(streaming: bool) -> Callable[..., Any]:
     return write
 
 
-# target[i] = source[i] + ``addend`` for i < ``count`` (>= 1). Writes no more; reads whole registers.
+# target[i] = source[i] + ``addend``, times ``slope`` where that is not positive, for i < ``count`` (>= 1). Writes no
+# more; reads whole registers.
 write_run = _write_intrinsic(False)
 # The same past the caches: the target must be aligned to a whole register, and ``count`` be that of whole ones.
 stream_sum = _write_intrinsic(True)
 
 
 @intrinsic
-def write_interleaved(typing, target, target_at, even, even_at, odd, odd_at, addend, count):
-    """target[2*i] = even[i] + ``addend``, target[2*i + 1] = odd[i] + ``addend``, as far as they are among the first
-    ``count`` (>= 1) of target. Writes no more; reads whole registers."""
-    signature = types.void(target, types.intp, even, types.intp, odd, types.intp, target.dtype, types.intp)
+def write_interleaved(typing, target, target_at, even, even_at, odd, odd_at, addend, slope, count):
+    """target[2*i] = even[i] + ``addend``, target[2*i + 1] = odd[i] + ``addend``, times ``slope`` where that is not
+    positive, as far as they are among the first ``count`` (>= 1) of target. Writes no more; reads whole registers."""
+    signature = types.void(
+        target, types.intp, even, types.intp, odd, types.intp, target.dtype, target.dtype, types.intp
+    )
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, target_at, even, even_at, odd, odd_at, addend, count = arguments
+        target, target_at, even, even_at, odd, odd_at, addend, slope, count = arguments
         vectors = _Vectors(context, builder, signature.args[0])
         to = vectors.pointer(signature.args[0], target, target_at)
         evens = vectors.pointer(signature.args[2], even, even_at)
@@ -119,8 +122,8 @@ def write_interleaved(typing, target, target_at, even, even_at, odd, odd_at, add
         half = builder.lshr(builder.add(count, _INT(1)), _INT(1))
 
         def body(i: Any) -> None:
-            pair = (builder.fadd(vectors.load(builder.gep(origin, [i])), addends) for origin in (evens, odds))
-            for part, value in enumerate(vectors.interleave(*pair)):
+            sums = [builder.fadd(vectors.load(builder.gep(origin, [i])), addends) for origin in (evens, odds)]
+            for part, value in enumerate(vectors.interleave(*vectors.leaky(sums, slope))):
                 start = builder.add(builder.shl(i, _INT(1)), _INT(part * vectors.lanes))
                 vectors.store_first(builder.sub(count, start), value, builder.gep(to, [start]))
 

@@ -87,8 +87,9 @@ def _with_bias(y: Array, b: Array | None) -> Array:
     return y if b is None else y + b[:, None, None]
 
 
-def _conv2d(x: Array, w: Array, b: Array | None = None, **p: Any) -> Array:
-    return _with_bias(conv.conv2d(x, w, p["stride"], p["padding"], p["dilation"], p["groups"]), b)
+def _conv2d(x: Array, w: Array, b: Array | None = None, slope: float = 1.0, **p: Any) -> Array:
+    y = _with_bias(conv.conv2d(x, w, p["stride"], p["padding"], p["dilation"], p["groups"]), b)
+    return np.where(y > 0, y, slope * y)
 
 
 def _conv_transpose2d(x: Array, w: Array, b: Array | None = None, **p: Any) -> Array:
@@ -96,8 +97,11 @@ def _conv_transpose2d(x: Array, w: Array, b: Array | None = None, **p: Any) -> A
     return _with_bias(y, b)
 
 
-def _upsample_conv2d(x: Array, w: Array, b: Array | None = None, *, scale: Any, padding: Any) -> Array:
-    return _with_bias(upsample_conv.upsample_conv2d(x, w, scale, padding), b)
+def _upsample_conv2d(
+    x: Array, w: Array, b: Array | None = None, *, scale: Any, padding: Any, slope: float = 1.0
+) -> Array:
+    y = _with_bias(upsample_conv.upsample_conv2d(x, w, scale, padding), b)
+    return np.where(y > 0, y, slope * y)
 
 
 def _max_pool2d(x: Array, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Array:
@@ -274,6 +278,16 @@ CONVOLUTIONS = [
         params={"stride": (2, 3), "padding": (2, 1), "dilation": (1, 2), "groups": 2},
         linear_in=(0, 1, 2),
     ),
+    *[
+        OpCase(
+            "conv2d",
+            [(2, 2, 5, 6), (3, 2, 4, 3), (3,)],
+            _conv2d,
+            f"leaky-{slope}",
+            params={"stride": (2, 1), "padding": (1, 0), "dilation": (1, 1), "groups": 1, "slope": slope},
+        )
+        for slope in (0.0, 0.25)
+    ],
     OpCase(
         "conv_transpose2d",
         [(2, 4, 3, 2), (4, 3, 3, 2), (6,)],
@@ -303,6 +317,13 @@ CONVOLUTIONS = [
         "uneven",
         params={"scale": (3, 1), "padding": (0, 2)},
         linear_in=(0, 1),
+    ),
+    OpCase(
+        "upsample_conv2d",
+        [(2, 2, 4, 3), (3, 2, 3, 3), (3,)],
+        _upsample_conv2d,
+        "leaky",
+        params={"scale": (2, 3), "padding": (1, 1), "slope": 0.25},
     ),
 ]
 

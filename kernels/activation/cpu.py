@@ -11,6 +11,17 @@ from ..jit import kernel
 _BLOCK = 16_384  # elements; x and y of one block fit the second-level cache
 
 
+@kernel
+def leaky(value, sign, slope):
+    """value where ``sign`` is positive, slope * value elsewhere; for slope 0 that is 0 even if value is infinite.
+
+    For one number, in kernels that have it at hand.
+    """
+    if slope == 0:
+        return slope if sign <= 0 else value
+    return value if sign > 0 else slope * value
+
+
 @kernel(parallel=True)
 def leaky_relu(x, slope, y):
     for block in prange((x.size + _BLOCK - 1) // _BLOCK):

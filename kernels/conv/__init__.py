@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import Pair, arrays, dimensions, empty, kernels_for, output, pair, precision_option
+from ..activation import leaky_relu
+from ..arguments import Pair, arrays, dimensions, empty, kernels_for, output, pair, precision_option, slope_option
 
 _X = "N,C,H,W"
 _W = "O,C/groups,kH,kW"
@@ -79,9 +80,9 @@ def _channels_match(operator: str, x_name: str, x: np.ndarray, w: np.ndarray, gr
         )
 
 
-def filled_with_bias(y: np.ndarray, bias: np.ndarray) -> np.ndarray:
+def filled_with_bias(y: np.ndarray, bias: np.ndarray, slope: float = 1.0) -> np.ndarray:
     """The result when there is nothing to sum over."""
-    y[...] = bias[:, None, None] if bias.size else 0
+    y[...] = leaky_relu(bias, slope)[:, None, None] if bias.size else 0
     return y
 
 
@@ -94,10 +95,13 @@ def conv2d(
     padding: int | Pair = 0,
     dilation: int | Pair = 1,
     groups: int = 1,
+    slope: float = 1.0,
     precision: str | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return y, N,O,outH,outW: the correlation of x with each filter, plus the filter's bias.
+
+    Where that is not positive it is multiplied by ``slope``: a leaky ReLU in the same pass, for 0 a ReLU, for 1 none.
 
     Args:
         x: N,C,H,W, float32 or float64.
@@ -105,6 +109,7 @@ def conv2d(
         bias: O, or None.
         stride, padding, dilation: an int, or a pair (vertical, horizontal). The padding is zeros, on both sides.
         groups: C and O are split into this many independent convolutions.
+        slope: what a result that is not positive is multiplied by, at least 0.
         precision: None for the arrays' own, or "tf32": float32 on a GPU's tensor cores, with inputs rounded to 10
             bits of mantissa (relative error up to 2**-11 each) and sums in float32.
         out: where to write the result; of its shape and dtype, and sharing memory with no input.
@@ -123,12 +128,15 @@ def conv2d(
     tensor_cores = precision_option(name, precision, x)
     groups = _groups(name, groups, input_channels=x.shape[1], output_channels=w.shape[0])
     _channels_match(name, "x", x, w, groups)
+    slope = slope_option(name, slope)
     bias = prepared_bias(name, bias, x, w.shape[0])
     out_hw = _windows(name, x.shape[2:], w.shape[2:], stride, padding, dilation)
     y = output(name, out, (x.shape[0], w.shape[0], *out_hw), (x, w, bias))
     if x.size == 0 or y.size == 0:
-        return filled_with_bias(y, bias)
-    kernels_for(__package__, x).conv2d(x, w, bias, y, stride, padding, dilation, groups, **tensor_cores)
+        return filled_with_bias(y, bias, slope)
+    kernels_for(__package__, x).conv2d(
+        x, w, bias, x.dtype.type(slope), y, stride, padding, dilation, groups, **tensor_cores
+    )
     return y
 
 

@@ -9,11 +9,11 @@ from .plan import Pair
 
 
 def conv2d(
-    x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, stride: Pair, padding: Pair, dilation: Pair,
-    groups: int,
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray, slope: np.floating, y: np.ndarray, stride: Pair, padding: Pair,
+    dilation: Pair, groups: int,
 ) -> None:  # fmt: skip
-    """Fill y. The arguments are checked, in C order and not empty; a bias of length 0 is none."""
-    run("conv2d", x, w, bias, y, stride, padding, dilation, groups)
+    """Fill y. The arguments are checked, in C order and not empty; a bias of length 0 and a slope of 1 are none."""
+    run("conv2d", x, w, bias, slope, y, stride, padding, dilation, groups)
 
 
 def conv2d_input_grad(

@@ -56,12 +56,12 @@ def _placed_upsampled_grad(padding: Pair) -> Placed:
 
 
 def conv2d(
-    x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, stride: Pair, padding: Pair, dilation: Pair,
-    groups: int,
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray, slope: np.floating, y: np.ndarray, stride: Pair, padding: Pair,
+    dilation: Pair, groups: int,
 ) -> bool:  # fmt: skip
     """Fill y; return whether it is finite."""
     o, c, _, _ = weight_strides(w.shape)
-    return convolve(_placed(w.shape[2:], padding), x, w, (o, c), w.shape[2:], bias, y)
+    return convolve(_placed(w.shape[2:], padding), x, w, (o, c), w.shape[2:], bias, slope, y)
 
 
 def conv2d_input_grad(
@@ -70,7 +70,7 @@ def conv2d_input_grad(
 ) -> bool:  # fmt: skip
     """Fill gx; return whether it is finite."""
     o, c, _, _ = weight_strides(w.shape)
-    return convolve(_placed_grad(w.shape[2:], padding), gy, w, (c, o), w.shape[2:], bias, gx)
+    return convolve(_placed_grad(w.shape[2:], padding), gy, w, (c, o), w.shape[2:], bias, gy.dtype.type(1), gx)
 
 
 def conv2d_weight_grad(
@@ -81,16 +81,20 @@ def conv2d_weight_grad(
     return correlate(_placed(gw.shape[2:], padding), x, gy, gw, (o, c), gw.shape[2:])
 
 
-def upsample_conv2d(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, scale: Pair, padding: Pair) -> bool:
+def upsample_conv2d(
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray, slope: np.floating, y: np.ndarray, scale: Pair, padding: Pair
+) -> bool:
     """Fill y; return whether it is finite."""
     o, c, _, _ = weight_strides(w.shape)
-    return convolve(_placed_upsampled(padding), x, w, (o, c), w.shape[2:], bias, y)
+    return convolve(_placed_upsampled(padding), x, w, (o, c), w.shape[2:], bias, slope, y)
 
 
 def upsample_conv2d_input_grad(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, scale: Pair, padding: Pair) -> bool:
     """Fill gx; return whether it is finite."""
     o, c, _, _ = weight_strides(w.shape)
-    return convolve(_placed_upsampled_grad(padding), gy, w, (c, o), w.shape[2:], np.empty(0, gy.dtype), gx)
+    return convolve(
+        _placed_upsampled_grad(padding), gy, w, (c, o), w.shape[2:], np.empty(0, gy.dtype), gy.dtype.type(1), gx
+    )
 
 
 def upsample_conv2d_weight_grad(x: np.ndarray, gy: np.ndarray, gw: np.ndarray, scale: Pair, padding: Pair) -> bool:

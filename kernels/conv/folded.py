@@ -37,12 +37,14 @@ def _folded(kernel: Pair, scale: Pair) -> Elements:
     return rows, columns
 
 
-def upsample_conv2d(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, scale: Pair, padding: Pair) -> None:
+def upsample_conv2d(
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray, slope: np.floating, y: np.ndarray, scale: Pair, padding: Pair
+) -> None:
     """Fill y. The arguments are checked, in C order and not empty."""
     kernel = w.shape[2:]
     walk = input_grad_walk(y.shape[2:], _folded(kernel, scale), scale, turned_padding(kernel, padding), _ONE)
     o, c, u, v = products.weight_strides(w.shape)
-    products.convolve(walk, x, w, (0, o, c, u, v), w.shape[0], bias, y)
+    products.convolve(walk, x, w, (0, o, c, u, v), w.shape[0], bias, slope, y)
 
 
 def upsample_conv2d_input_grad(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, scale: Pair, padding: Pair) -> None:
@@ -50,7 +52,7 @@ def upsample_conv2d_input_grad(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, sc
     kernel = w.shape[2:]
     walk = forward_walk(gx.shape[2:], _folded(kernel, scale), scale, turned_padding(kernel, padding), _ONE)
     o, c, u, v = products.weight_strides(w.shape)
-    products.convolve(walk, gy, w, (0, c, o, u, v), w.shape[1], np.empty(0, gy.dtype), gx)
+    products.convolve(walk, gy, w, (0, c, o, u, v), w.shape[1], np.empty(0, gy.dtype), gy.dtype.type(1), gx)
 
 
 def upsample_conv2d_weight_grad(x: np.ndarray, gy: np.ndarray, gw: np.ndarray, scale: Pair, padding: Pair) -> None:

@@ -14,7 +14,7 @@ of one or two hundred pixels q and keeps all it needs in its processor's cache. 
 
 Steps 2 and 3 come once for each phase of the output. In the end
 
-    4 finish     the phases' sums are interleaved, plus bias, to rows of the output
+    4 finish     the phases' sums are interleaved, plus bias and through the activation, to rows of the output
 
 which step 3 does itself where all of k is one block, as in a 1x1 convolution of at most 256 channels.
 
@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
+from ..activation.cpu import leaky
 from ..jit import kernel
 from ..simd import (
     AHEAD,
@@ -162,10 +163,10 @@ def multiply(sums, sums_at, sums_pitch, a, a_at, rows, b, b_at, b_pitch, columns
 
 @kernel
 def multiply_into(
-    y, y_at, y_pitch, bias, bias_at, a, a_at, rows, b, b_at, b_rows, lines, line_pitch, columns, depth, streamed
+    y, y_at, y_pitch, bias, bias_at, slope, a, a_at, rows, b, b_at, b_rows, lines, line_pitch, columns, depth, streamed
 ):  # fmt: skip
-    """y[row, line * columns + column] = A @ B + bias[row], written where it belongs and nowhere else, if one block of k
-    is all there is.
+    """y[row, line * columns + column] = A @ B + bias[row], times ``slope`` where that is not positive, written where it
+    belongs and nowhere else, if one block of k is all there is.
 
     B is cut into ``lines`` of so many columns; row k of a line begins at b[b_at + line * line_pitch + b_rows[k]], and
     `rows_of_b` makes that array. ``streamed`` goes past the caches: for whole stripes of aligned lines only.
@@ -180,17 +181,17 @@ def multiply_into(
             for j in range(0, columns, stripe):
                 if steps == 3:
                     write_tile_high(
-                        y, to + j, y_pitch, rows - row, columns - j, bias, bias_at + row, a, at, ahead,
+                        y, to + j, y_pitch, rows - row, columns - j, bias, bias_at + row, slope, a, at, ahead,
                         b, source + j, b_rows, depth, streamed,
                     )  # fmt: skip
                 elif steps == 2:
                     write_tile_middle(
-                        y, to + j, y_pitch, rows - row, columns - j, bias, bias_at + row, a, at, ahead,
+                        y, to + j, y_pitch, rows - row, columns - j, bias, bias_at + row, slope, a, at, ahead,
                         b, source + j, b_rows, depth, streamed,
                     )  # fmt: skip
                 else:
                     write_tile_low(
-                        y, to + j, y_pitch, rows - row, columns - j, bias, bias_at + row, a, at, ahead,
+                        y, to + j, y_pitch, rows - row, columns - j, bias, bias_at + row, slope, a, at, ahead,
                         b, source + j, b_rows, depth, streamed,
                     )  # fmt: skip
                 ahead += AHEAD * depth
@@ -198,8 +199,8 @@ def multiply_into(
 
 
 @kernel
-def _finish(y, bias, memory, table, shape, product, first_channel, rows, block_rows, first_column, width):
-    """Write the sums of all phases to the output, channel by channel, and add the bias."""
+def _finish(y, bias, slope, memory, table, shape, product, first_channel, rows, block_rows, first_column, width):
+    """Write the sums of all phases to the output, channel by channel, with bias and activation."""
     across = shape.stride_width
     phase_pitch = product.row_chunk * product.pitch
     count = min(width * across, shape.out_width - first_column * across)
@@ -210,25 +211,26 @@ def _finish(y, bias, memory, table, shape, product, first_channel, rows, block_r
             to = plane + table[shape.block_rows + r]
             source = product.sums_at + m * product.pitch + r * width
             if product.streamed:
-                stream_sum(y, to, memory, source, b, count)
+                stream_sum(y, to, memory, source, b, slope, count)
                 continue
             for _ in range(min(shape.stride_height, shape.out_height - table[2 * shape.block_rows + r])):
                 # The same row two planes on: too far away for the processor to expect.
                 for j in range(0, count, 64 // y.itemsize):
                     prefetch(y, to + 2 * shape.out_height * shape.out_width + j)
                 if across == 1:
-                    write_run(y, to, memory, source, b, count)
+                    write_run(y, to, memory, source, b, slope, count)
                 elif across == 2:
-                    write_interleaved(y, to, memory, source, memory, source + phase_pitch, b, count)
+                    write_interleaved(y, to, memory, source, memory, source + phase_pitch, b, slope, count)
                 else:
                     for j in range(count):
-                        y[to + j] = memory[source + j % across * phase_pitch + j // across] + b
+                        value = memory[source + j % across * phase_pitch + j // across] + b
+                        y[to + j] = leaky(value, value, slope)
                 to += shape.out_width
                 source += across * phase_pitch
 
 
 @kernel
-def _task(x, a, bias, y, memory, table, tap_at, b_rows, phase_taps, phase_a, shape, product, task):
+def _task(x, a, bias, slope, y, memory, table, tap_at, b_rows, phase_taps, phase_a, shape, product, task):
     chunks = -(-shape.rows // product.row_chunk)
     block = task % shape.blocks
     chunk = task // shape.blocks % chunks
@@ -265,7 +267,7 @@ def _task(x, a, bias, y, memory, table, tap_at, b_rows, phase_taps, phase_a, sha
                     plane = shape.out_height * shape.out_width
                     lines = 1 if product.packed or product.staged else block_rows
                     multiply_into(
-                        y, channel * plane + table[shape.block_rows], plane, bias, channel, a,
+                        y, channel * plane + table[shape.block_rows], plane, bias, channel, slope, a,
                         phase_a[phase] + (panel + first_m) * PITCH, rows, memory, product.columns_at, b_rows, lines,
                         shape.step_height * shape.step_width * shape.line, block_rows * width // lines, depth,
                         product.streamed != 0,
@@ -277,16 +279,18 @@ def _task(x, a, bias, y, memory, table, tap_at, b_rows, phase_taps, phase_a, sha
                     channel_block == 0 and part == 0,
                 )  # fmt: skip
     _finish(
-        y, bias, memory, table, shape, product, group * shape.rows + first_m, rows, block_rows, first_column, width
+        y, bias, slope, memory, table, shape, product, group * shape.rows + first_m, rows, block_rows, first_column,
+        width,
     )  # fmt: skip
 
 
 @kernel(parallel=True)
 def convolve(
-    packing, x, w, bias, y, a, memory, tables, tap_at, b_rows, elements, element_ends, phase_taps, phase_a, strides,
-    shapes, products,
+    packing, x, w, bias, slope, y, a, memory, tables, tap_at, b_rows, elements, element_ends, phase_taps, phase_a,
+    strides, shapes, products,
 ):  # fmt: skip
-    """Called first with ``packing``, which makes A of w, and then without: y = A @ B + bias, block by block.
+    """Called first with ``packing``, which makes A of w, and then without: y = A @ B + bias, times ``slope`` where that
+    is not positive, block by block.
 
     Every ``prange`` takes Numba seconds to compile, and so the two share one. All arrays are flat but ``tables``,
     which has one row for each worker. Phase p has the taps ``phase_taps[p]:phase_taps[p + 1]``; its panels go to
@@ -302,4 +306,6 @@ def convolve(
         else:
             own = memory[worker * product.memory : (worker + 1) * product.memory]
             for task in range(worker, product.tasks, workers):
-                _task(x, a, bias, y, own, tables[worker], tap_at, b_rows, phase_taps, phase_a, shape, product, task)
+                _task(
+                    x, a, bias, slope, y, own, tables[worker], tap_at, b_rows, phase_taps, phase_a, shape, product, task
+                )

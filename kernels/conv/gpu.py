@@ -15,6 +15,7 @@ def conv2d(
     x: Any,
     w: Any,
     bias: Any,
+    slope: float,
     y: Any,
     stride: Pair,
     padding: Pair,
@@ -29,7 +30,7 @@ def conv2d(
     chosen = plan(geometry, x, y, groups, precision)
     packed = packed_like(chosen, geometry, w, groups)
     pack(w, packed, channels, rows, rows * channels * area, channels * area, area, chosen.tf32)
-    convolve(geometry, chosen, x, packed, bias, y, groups)
+    convolve(geometry, chosen, x, packed, bias, slope, y, groups)
 
 
 def conv2d_input_grad(
@@ -50,7 +51,7 @@ def conv2d_input_grad(
     chosen = plan(geometry, gy, gx, groups, precision)
     packed = packed_like(chosen, geometry, w, groups)
     pack(w, packed, channels, rows, channels * rows * area, area, rows * area, chosen.tf32)
-    convolve(geometry, chosen, gy, packed, bias, gx, groups)
+    convolve(geometry, chosen, gy, packed, bias, 1.0, gx, groups)
 
 
 def conv2d_weight_grad(

@@ -43,7 +43,7 @@ MOST_REMAINING = 0.65
 MOST_REMAINING_OF_WEIGHT_GRAD = 0.55
 
 
-def _conv2d(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, *options: Any) -> float:
+def _conv2d(x: np.ndarray, w: np.ndarray, bias: np.ndarray, slope: float, y: np.ndarray, *options: Any) -> float:
     return _remaining(x, y, w.shape[2:], None, *options)
 
 
@@ -72,7 +72,7 @@ def _remaining(
 
 
 def _upsample_conv2d(
-    x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, scale: Pair, padding: Pair
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray, slope: float, y: np.ndarray, scale: Pair, padding: Pair
 ) -> float:
     return _remaining_upsampled(x, y, w.shape[2:], scale, padding)
 

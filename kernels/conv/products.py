@@ -26,9 +26,10 @@ _SHALLOW = 4
 
 
 def convolve(
-    walk: Walk, x: np.ndarray, w: np.ndarray, strides: Strides, rows: int, bias: np.ndarray, y: np.ndarray
-) -> None:
-    """y = the walk over x, plus bias.
+    walk: Walk, x: np.ndarray, w: np.ndarray, strides: Strides, rows: int, bias: np.ndarray, slope: np.floating,
+    y: np.ndarray,
+) -> None:  # fmt: skip
+    """y = the walk over x, plus bias, times ``slope`` where that is not positive.
 
     ``strides`` are those of the weights w by group, output channel, channel of x, kernel row and kernel column, and
     ``rows`` counts the output channels of a group. A bias of length 0 is none.
@@ -37,14 +38,15 @@ def convolve(
     channels = x.shape[1] // groups
     bias = whole_bias(bias, y)
     if walk.step == (1, 1) and len(walk.taps) > 1 and rows < 2 * ROW_STEP and channels >= 4 * rows:
-        _convolve_thin(walk, x, w, strides, rows, bias, y)
+        _convolve_thin(walk, x, w, strides, rows, bias, slope, y)
     else:
-        _convolve_wide(walk, x, w, strides, rows, bias, y)
+        _convolve_wide(walk, x, w, strides, rows, bias, slope, y)
 
 
 def _convolve_wide(
-    walk: Walk, x: np.ndarray, w: np.ndarray, strides: Strides, rows: int, bias: np.ndarray, y: np.ndarray
-) -> None:
+    walk: Walk, x: np.ndarray, w: np.ndarray, strides: Strides, rows: int, bias: np.ndarray, slope: np.floating,
+    y: np.ndarray,
+) -> None:  # fmt: skip
     groups, workers = y.shape[1] // rows, numba.get_num_threads()
     bypass = streamed(y, y.shape[3], lanes(x.itemsize))
     plan = wide_sizes(walk, x.shape, groups, rows, y.shape[2:], strides, x.itemsize, workers, bypass)
@@ -52,21 +54,22 @@ def _convolve_wide(
     tables = np.empty(plan.table, np.int64)
     for packing in (True, False):
         gemm.convolve(
-            packing, x.reshape(-1), w.reshape(-1), bias, y.reshape(-1), memory[plan.panels_at :], memory, tables,
+            packing, x.reshape(-1), w.reshape(-1), bias, slope, y.reshape(-1), memory[plan.panels_at :], memory, tables,
             plan.tap_at, plan.b_rows, plan.elements, plan.element_ends, plan.phase_taps, plan.phase_a, strides[:3],
             plan.shape, plan.product,
         )  # fmt: skip
 
 
 def _convolve_thin(
-    walk: Walk, x: np.ndarray, w: np.ndarray, strides: Strides, rows: int, bias: np.ndarray, y: np.ndarray
-) -> None:
+    walk: Walk, x: np.ndarray, w: np.ndarray, strides: Strides, rows: int, bias: np.ndarray, slope: np.floating,
+    y: np.ndarray,
+) -> None:  # fmt: skip
     groups, workers = y.shape[1] // rows, numba.get_num_threads()
     plan = thin_sizes(walk, x.shape, groups, rows, y.shape[2:], strides, x.itemsize, workers)
     memory = workspace(plan.memory, x.dtype)
     thin.convolve_thin(
-        x.reshape(-1), w.reshape(-1), bias, y.reshape(-1), memory[plan.panels_at :], memory, workers, plan.tap_rows,
-        plan.tap_columns, plan.elements, plan.element_ends, plan.phase_taps, strides[:3], plan.band,
+        x.reshape(-1), w.reshape(-1), bias, slope, y.reshape(-1), memory[plan.panels_at :], memory, workers,
+        plan.tap_rows, plan.tap_columns, plan.elements, plan.element_ends, plan.phase_taps, strides[:3], plan.band,
     )  # fmt: skip
 
 
@@ -102,17 +105,17 @@ def weight_strides(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 
 def conv2d(
-    x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, stride: Pair, padding: Pair, dilation: Pair,
-    groups: int,
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray, slope: np.floating, y: np.ndarray, stride: Pair, padding: Pair,
+    dilation: Pair, groups: int,
 ) -> None:  # fmt: skip
     """Fill y. The arguments are checked, in C order and not empty."""
     if _is_shallow(x, w.shape[2:], y, groups):
-        _conv2d_shallow(x, w, bias, y, stride, padding, dilation)
+        _conv2d_shallow(x, w, bias, slope, y, stride, padding, dilation)
         return
     walk = forward_walk(y.shape[2:], plain(w.shape[2:]), stride, padding, dilation)
     rows = w.shape[0] // groups
     o, c, u, v = weight_strides(w.shape)
-    convolve(walk, x, w, (rows * o, o, c, u, v), rows, bias, y)
+    convolve(walk, x, w, (rows * o, o, c, u, v), rows, bias, slope, y)
 
 
 def _is_shallow(x: np.ndarray, kernel: Pair, y: np.ndarray, groups: int) -> bool:
@@ -123,8 +126,9 @@ def _is_shallow(x: np.ndarray, kernel: Pair, y: np.ndarray, groups: int) -> bool
 
 
 def _conv2d_shallow(
-    x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, stride: Pair, padding: Pair, dilation: Pair
-) -> None:
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray, slope: np.floating, y: np.ndarray, stride: Pair, padding: Pair,
+    dilation: Pair,
+) -> None:  # fmt: skip
     filters, workers = w.shape[0], numba.get_num_threads()
     a = np.zeros((up(filters, ROW_STEP), PITCH), x.dtype)
     a[:filters, : w[0].size] = w.reshape(filters, -1)
@@ -132,7 +136,7 @@ def _conv2d_shallow(
     plan = band_sizes(x.shape, w.shape, y.shape, stride, padding, dilation, x.itemsize, workers, bypass)
     memory = workspace(plan.memory, x.dtype)
     shallow.convolve_shallow(
-        x.reshape(-1), a.reshape(-1), whole_bias(bias, y), y.reshape(-1), memory, plan.b_rows, workers, plan.band
+        x.reshape(-1), a.reshape(-1), whole_bias(bias, y), slope, y.reshape(-1), memory, plan.b_rows, workers, plan.band
     )  # fmt: skip
 
 
@@ -145,11 +149,11 @@ def conv2d_input_grad(
         outside = turned_padding(w.shape[2:], padding, dilation)
         if min(outside) >= 0:
             turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-            _conv2d_shallow(gy, turned, bias, gx, stride, outside, dilation)
+            _conv2d_shallow(gy, turned, bias, gy.dtype.type(1), gx, stride, outside, dilation)
             return
     walk = input_grad_walk(gx.shape[2:], plain(w.shape[2:]), stride, padding, dilation)
     o, c, u, v = weight_strides(w.shape)
-    convolve(walk, gy, w, (w.shape[0] // groups * o, c, o, u, v), w.shape[1], bias, gx)
+    convolve(walk, gy, w, (w.shape[0] // groups * o, c, o, u, v), w.shape[1], bias, gy.dtype.type(1), gx)
 
 
 def conv2d_weight_grad(

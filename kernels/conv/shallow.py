@@ -91,22 +91,25 @@ def _gather(x, memory, image, first_row, rows, band):
 
 
 @kernel
-def _task(x, a, bias, y, memory, b_rows, band, task):
+def _task(x, a, bias, slope, y, memory, b_rows, band, task):
     image, first_row = task // band.bands, task % band.bands * band.band_rows
     rows = min(band.band_rows, band.out_height - first_row)
     plane = band.out_height * band.out_width
     _gather(x, memory, image, first_row, rows, band)
     multiply_into(
-        y, image * band.filters * plane + first_row * band.out_width, plane, bias, 0, a, 0, band.filters,
+        y, image * band.filters * plane + first_row * band.out_width, plane, bias, 0, slope, a, 0, band.filters,
         memory, 0, b_rows, 1, 0, rows * band.out_width, band.depth, band.streamed != 0,
     )  # fmt: skip
 
 
 @kernel(parallel=True)
-def convolve_shallow(x, a, bias, y, memory, b_rows, workers, bands):
-    """y = conv2d(x, w) + bias; all flat. Row m of ``a``, PITCH numbers apart, is filter m."""
+def convolve_shallow(x, a, bias, slope, y, memory, b_rows, workers, bands):
+    """y = conv2d(x, w) + bias, times ``slope`` where that is not positive; all flat.
+
+    Row m of ``a``, PITCH numbers apart, is filter m.
+    """
     for worker in prange(workers):
         band = bands[0]
         own = memory[worker * band.memory : (worker + 1) * band.memory]
         for task in range(worker, band.tasks, workers):
-            _task(x, a, bias, y, own, b_rows, band, task)
+            _task(x, a, bias, slope, y, own, b_rows, band, task)

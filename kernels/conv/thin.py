@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from numba import prange
 
+from ..activation.cpu import leaky
 from ..jit import kernel
 from ..simd import MAX_DEPTH, PITCH, UNIT
 from ..simd_runs import add_run, copy_run, write_interleaved, write_run
@@ -75,7 +76,7 @@ def _pack_weights(w, a, strides, elements, element_ends, band):
 
 
 @kernel
-def _gather(y, b, memory, to, m, q, first_row, tap_rows, tap_columns, phase_taps, band):
+def _gather(y, b, slope, memory, to, m, q, first_row, tap_rows, tap_columns, phase_taps, band):
     """Write the output rows that belong to row q of the grid, for channel m of the group; b is its bias."""
     across = band.stride_width
     for phase_row in range(min(band.stride_height, band.out_height - q * band.stride_height)):
@@ -92,17 +93,19 @@ def _gather(y, b, memory, to, m, q, first_row, tap_rows, tap_columns, phase_taps
                     if begin < end:
                         add_run(memory, sums + begin, memory, z + begin, end - begin)
         if across == 1:
-            write_run(y, to, memory, band.sums_at, b, band.out_width)
+            write_run(y, to, memory, band.sums_at, b, slope, band.out_width)
         elif across == 2:
-            write_interleaved(y, to, memory, band.sums_at, memory, band.sums_at + band.grid_width, b, band.out_width)
+            odd = band.sums_at + band.grid_width
+            write_interleaved(y, to, memory, band.sums_at, memory, odd, b, slope, band.out_width)
         else:
             for j in range(band.out_width):
-                y[to + j] = memory[band.sums_at + j % across * band.grid_width + j // across] + b
+                value = memory[band.sums_at + j % across * band.grid_width + j // across] + b
+                y[to + j] = leaky(value, value, slope)
         to += band.out_width
 
 
 @kernel
-def _task(x, a, bias, y, memory, tap_rows, tap_columns, phase_taps, band, task):
+def _task(x, a, bias, slope, y, memory, tap_rows, tap_columns, phase_taps, band, task):
     first_q = task % band.bands * band.band_rows
     image = task // band.bands // band.groups
     group = task // band.bands % band.groups
@@ -134,20 +137,20 @@ def _task(x, a, bias, y, memory, tap_rows, tap_columns, phase_taps, band, task):
         for q in range(first_q, end_q):
             to = (image * band.groups * band.rows + channel) * band.out_height + q * band.stride_height
             _gather(
-                y, bias[channel], memory, to * band.out_width, m, q, first_row, tap_rows, tap_columns, phase_taps,
-                band,
+                y, bias[channel], slope, memory, to * band.out_width, m, q, first_row, tap_rows, tap_columns,
+                phase_taps, band,
             )  # fmt: skip
 
 
 @kernel(parallel=True)
 def convolve_thin(
-    x, w, bias, y, a, memory, workers, tap_rows, tap_columns, elements, element_ends, phase_taps, strides, bands
+    x, w, bias, slope, y, a, memory, workers, tap_rows, tap_columns, elements, element_ends, phase_taps, strides, bands
 ):
-    """y = the walk over x plus bias; the arrays are flat, and as in ``gemm.convolve``."""
+    """y = the walk over x plus bias, through the activation; the arrays are flat, and as in ``gemm.convolve``."""
     band = bands[0]
     _pack_weights(w, a, strides, elements, element_ends, band)
     for worker in prange(workers):
         band = bands[0]
         own = memory[worker * band.memory : (worker + 1) * band.memory]
         for task in range(worker, band.tasks, workers):
-            _task(x, a, bias, y, own, tap_rows, tap_columns, phase_taps, band, task)
+            _task(x, a, bias, slope, y, own, tap_rows, tap_columns, phase_taps, band, task)

@@ -168,17 +168,19 @@ def sum_pixels(memory, to, kind_pitch, product_pitch, stage, line, tiling, rows,
 
 
 @kernel
-def _write(y, to, memory, source, bias, count, tiling):
-    """y[to + i] = memory[source + i] + bias for i < ``count``."""
+def _write(y, to, memory, source, bias, slope, count, tiling):
+    """y[to + i] = memory[source + i] + bias, times ``slope`` where that is not positive, for i < ``count``."""
     lanes = REGISTER_BYTES // y.itemsize
     if tiling.streamed and to % lanes == 0 and count % lanes == 0:
-        stream_sum(y, to, memory, source, bias, count)
+        stream_sum(y, to, memory, source, bias, slope, count)
     else:
-        write_run(y, to, memory, source, bias, count)
+        write_run(y, to, memory, source, bias, slope, count)
 
 
 @kernel
-def _finish(y, bias, memory, source, tiling, first_image, first_m, channels, first_row, rows, first_column, columns):
+def _finish(
+    y, bias, slope, memory, source, tiling, first_image, first_m, channels, first_row, rows, first_column, columns
+):  # fmt: skip
     """Write the outputs of a block of tiles, whose products begin at ``source``; return whether all are finite.
 
     Each image's come to lie side by side first, and if the block is as wide as the image, they are one run.
@@ -213,16 +215,16 @@ def _finish(y, bias, memory, source, tiling, first_image, first_m, channels, fir
             plane = ((first_image + image) * tiling.out_channels + first_m + m) * size
             at = tiling.images_at + image * tiling.image_pitch
             if width == tiling.out_width:
-                _write(y, plane + first * width, memory, at, bias[first_m + m], (end - first) * width, tiling)
+                _write(y, plane + first * width, memory, at, bias[first_m + m], slope, (end - first) * width, tiling)
             else:
                 for i in range(end - first):
                     to = plane + (first + i) * tiling.out_width + begin
-                    _write(y, to, memory, at + i * width, bias[first_m + m], width, tiling)
+                    _write(y, to, memory, at + i * width, bias[first_m + m], slope, width, tiling)
     return finite
 
 
 @kernel
-def convolve_task(x, a, bias, y, memory, pixels_of, tiling, task):
+def convolve_task(x, a, bias, slope, y, memory, pixels_of, tiling, task):
     lanes = REGISTER_BYTES // y.itemsize
     part = task % tiling.parts * tiling.part
     task //= tiling.parts
@@ -271,8 +273,8 @@ def convolve_task(x, a, bias, y, memory, pixels_of, tiling, task):
                         )  # fmt: skip
                 for group in range(groups):
                     ended = _finish(
-                        y, bias, memory, tiling.products_at + group * numbers, tiling, first_image + group * lanes,
-                        first_m, channels, band + row, rows, column, columns,
+                        y, bias, slope, memory, tiling.products_at + group * numbers, tiling,
+                        first_image + group * lanes, first_m, channels, band + row, rows, column, columns,
                     )  # fmt: skip
                     finite = finite and ended
     return finite

@@ -15,9 +15,9 @@ SUM_WEIGHTS, CONVOLVE, CORRELATE = 0, 1, 2
 
 
 @kernel(parallel=True)
-def run_tasks(what, x, w, bias, y, a, memory, finite, strides, pixels_of, tilings):
-    """SUM_WEIGHTS makes A of w. Then CONVOLVE fills y: the convolution of x, plus bias. CORRELATE fills w with the
-    weight gradient, of x and y.
+def run_tasks(what, x, w, bias, slope, y, a, memory, finite, strides, pixels_of, tilings):
+    """SUM_WEIGHTS makes A of w. Then CONVOLVE fills y: the convolution of x, plus bias, times ``slope`` where
+    that is not positive. CORRELATE fills w with the weight gradient, of x and y.
 
     All arrays are flat; ``strides`` are those of w by output channel and channel. ``pixels_of[p]`` is the number of
     product p's sums of pixels. ``finite`` has a number for each worker, which becomes 1, or 0 if a result of its is
@@ -35,7 +35,7 @@ def run_tasks(what, x, w, bias, y, a, memory, finite, strides, pixels_of, tiling
             finite[worker] = 1
             for task in range(worker, tiling.tasks, workers):
                 if what == CONVOLVE:
-                    ended = convolve_task(x, a, bias, y, own, pixels_of, tiling, task)
+                    ended = convolve_task(x, a, bias, slope, y, own, pixels_of, tiling, task)
                 else:
                     ended = correlate_task(x, y, w, own, strides, pixels_of, tiling, task)
                 if not ended:

@@ -178,9 +178,11 @@ def _convolution(
 
 
 def convolve(
-    placed: Placed, x: np.ndarray, w: np.ndarray, strides: Pair, kernel: Pair, bias: np.ndarray, y: np.ndarray
-) -> bool:
-    """y = the convolution of x with w, plus bias, which may have length 0. Return False if some of it is not finite.
+    placed: Placed, x: np.ndarray, w: np.ndarray, strides: Pair, kernel: Pair, bias: np.ndarray, slope: np.floating,
+    y: np.ndarray,
+) -> bool:  # fmt: skip
+    """y = the convolution of x with w, plus bias, which may have length 0, times ``slope`` where that is not positive.
+    Return False if some sum is not finite.
 
     ``strides`` are those of w by output channel and by channel of x; its ``kernel`` is contiguous.
     """
@@ -191,8 +193,8 @@ def convolve(
     bias = whole_bias(bias, y)
     for what in (tile_tasks.SUM_WEIGHTS, tile_tasks.CONVOLVE):
         tile_tasks.run_tasks(
-            what, x.reshape(-1), w.reshape(-1), bias, y.reshape(-1), memory[plan.panels_at :], memory, finite, strides,
-            plan.pixels_of, plan.tiling,
+            what, x.reshape(-1), w.reshape(-1), bias, slope, y.reshape(-1), memory[plan.panels_at :], memory, finite,
+            strides, plan.pixels_of, plan.tiling,
         )  # fmt: skip
     return 0 not in finite.tolist()
 
@@ -283,8 +285,8 @@ def correlate(placed: Placed, x: np.ndarray, y: np.ndarray, gw: np.ndarray, stri
     finite = np.empty(workers, np.int64)
     gradients = memory[: plan.slices * gw.size] if plan.slices > 1 else gw.reshape(-1)
     tile_tasks.run_tasks(
-        tile_tasks.CORRELATE, x.reshape(-1), gradients, np.empty(0, x.dtype), y.reshape(-1), memory[:0],
-        memory[plan.workers_at :], finite, strides, plan.pixels_of, plan.tiling,
+        tile_tasks.CORRELATE, x.reshape(-1), gradients, np.empty(0, x.dtype), x.dtype.type(1), y.reshape(-1),
+        memory[:0], memory[plan.workers_at :], finite, strides, plan.pixels_of, plan.tiling,
     )  # fmt: skip
     if plan.slices > 1:
         np.sum(gradients.reshape(plan.slices, *gw.shape), axis=0, out=gw)

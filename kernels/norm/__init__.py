@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import arrays, empty, namespace, number, output, run
+from ..arguments import arrays, empty, namespace, number, output, run, slope_option
 
 
 def _channels_apart(array: np.ndarray) -> np.ndarray:
@@ -32,13 +32,6 @@ def _check_channels(operator: str, x: np.ndarray, **per_channel: np.ndarray) -> 
             )
 
 
-def _check_slope(operator: str, slope: float) -> float:
-    slope = number(operator, "slope", slope)
-    if slope < 0:
-        raise ValueError(f"{operator}: slope must be at least 0, got {slope}")
-    return slope
-
-
 def batch_norm(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float, slope: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -54,7 +47,7 @@ def batch_norm(
     Source: S. Ioffe and C. Szegedy, "Batch normalization", 2015, algorithm 1. Raises TypeError or ValueError for
     dtypes or shapes that do not fit, or a negative eps or slope.
     """
-    eps, slope = number("batch_norm", "eps", eps), _check_slope("batch_norm", slope)
+    eps, slope = number("batch_norm", "eps", eps), slope_option("batch_norm", slope)
     if eps < 0:
         raise ValueError(f"batch_norm: eps must not be negative, got {eps}")
     x, weight, bias = arrays("batch_norm", x=x, weight=weight, bias=bias)
@@ -99,7 +92,7 @@ def batch_norm_grad(
     gy and x have one shape, the other four arrays are C. TypeError or ValueError otherwise.
     """
     name = "batch_norm_grad"
-    slope = _check_slope(name, slope)
+    slope = slope_option(name, slope)
     gy, x, weight, bias, mean, invstd = arrays(name, gy=gy, x=x, weight=weight, bias=bias, mean=mean, invstd=invstd)
     _check_batch(name, x)
     if gy.shape != x.shape:

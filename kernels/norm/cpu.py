@@ -10,6 +10,7 @@ import math
 import numpy as np
 from numba import prange
 
+from ..activation.cpu import leaky
 from ..jit import kernel
 
 _TASKS = 32  # for the threads, at least, if there are so many channels
@@ -20,14 +21,6 @@ _GROUP = 65_536  # numbers of all images in such channels at most: they stay in 
 @kernel
 def _channels_at_once(batch, channels, size):
     return max(1, min(channels // _TASKS, _RUN // size, _GROUP // (batch * size)))
-
-
-@kernel
-def _leaky(value, sign, slope):
-    """value where ``sign`` is positive, slope * value elsewhere; for slope 0 that is 0 even if value is infinite."""
-    if slope == 0:
-        return slope if sign <= 0 else value
-    return value if sign > 0 else slope * value
 
 
 @kernel(parallel=True)
@@ -70,7 +63,7 @@ def batch_norm(x, weight, bias, eps, slope, y, mean, invstd):
                 middle, scale, shift = mean[c], scales[c - first], shifts[c - first]
                 for i in range(size):
                     value = (plane[i] - middle) * scale + shift
-                    result[i] = _leaky(value, value, slope)
+                    result[i] = leaky(value, value, slope)
 
 
 @kernel(parallel=True)
@@ -90,7 +83,7 @@ def batch_norm_grad(gy, x, weight, bias, mean, invstd, slope, gx, gweight, gbias
                 for i in range(size):
                     d = plane[i] - middle
                     g = above[i]
-                    g = _leaky(g, d * scale + shift, slope)
+                    g = leaky(g, d * scale + shift, slope)
                     sum_gy += g
                     sum_product += float(g) * d
                 sums[c - first, 0], sums[c - first, 1] = sum_gy, sum_product
@@ -112,7 +105,7 @@ def batch_norm_grad(gy, x, weight, bias, mean, invstd, slope, gx, gweight, gbias
                 for i in range(size):
                     d = plane[i] - middle
                     g = above[i]
-                    g = _leaky(g, d * scale + shift, slope)
+                    g = leaky(g, d * scale + shift, slope)
                     result[i] = scale * (g - average) + factor * d
 
 

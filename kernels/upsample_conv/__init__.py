@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import Pair, arrays, dimensions, empty, kernels_for, output, pair, precision_option
+from ..arguments import Pair, arrays, dimensions, empty, kernels_for, output, pair, precision_option, slope_option
 from ..conv import filled_with_bias, prepared_bias
 
 _X = "N,C,H,W"
@@ -41,6 +41,7 @@ def upsample_conv2d(
     *,
     scale: int | Pair = 2,
     padding: int | Pair = 1,
+    slope: float = 1.0,
     precision: str | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -51,7 +52,7 @@ def upsample_conv2d(
         w: O,C,kH,kW, of the same dtype.
         bias: O, or None.
         scale, padding: an int, or a pair (vertical, horizontal). The padding, zeros, is counted in large pixels.
-        precision: None, or "tf32" as in ``conv2d``.
+        slope, precision: as in ``conv2d``.
         out: where to write the result; of its shape and dtype, and sharing memory with no input.
 
     outH = scale*H + 2*padding - kH + 1, and outW likewise.
@@ -68,12 +69,13 @@ def upsample_conv2d(
     tensor_cores = precision_option(name, precision, x)
     if w.shape[1] != x.shape[1]:
         raise ValueError(f"{name}: w.shape[1]={w.shape[1]} but x.shape[1]={x.shape[1]} (x is {_X}; w is {_W})")
+    slope = slope_option(name, slope)
     bias = prepared_bias(name, bias, x, w.shape[0])
     out_hw = _output_hw(name, x.shape[2:], w.shape[2:], scale, padding)
     y = output(name, out, (x.shape[0], w.shape[0], *out_hw), (x, w, bias))
     if x.size == 0 or y.size == 0:
-        return filled_with_bias(y, bias)
-    kernels_for(__package__, x).upsample_conv2d(x, w, bias, y, scale, padding, **tensor_cores)
+        return filled_with_bias(y, bias, slope)
+    kernels_for(__package__, x).upsample_conv2d(x, w, bias, x.dtype.type(slope), y, scale, padding, **tensor_cores)
     return y
 
 

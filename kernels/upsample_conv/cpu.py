@@ -8,9 +8,11 @@ from ..arguments import Pair
 from ..conv.paths import run
 
 
-def upsample_conv2d(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, scale: Pair, padding: Pair) -> None:
-    """Fill y. The arguments are checked, in C order and not empty; a bias of length 0 is none."""
-    run("upsample_conv2d", x, w, bias, y, scale, padding)
+def upsample_conv2d(
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray, slope: np.floating, y: np.ndarray, scale: Pair, padding: Pair
+) -> None:
+    """Fill y. The arguments are checked, in C order and not empty; a bias of length 0 and a slope of 1 are none."""
+    run("upsample_conv2d", x, w, bias, slope, y, scale, padding)
 
 
 def upsample_conv2d_input_grad(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, scale: Pair, padding: Pair) -> None:

@@ -9,8 +9,8 @@ An image of ``size`` pixels is b * 2^k with b from 4 to 7, so that both networks
     b * 2^k  4*4   6*4   7*4   4*8   6*8   4*16  6*16  4*32
 
 Both are plain `nn.Sequential`s. A PyTorch Sequential of the same layers has the same state-dict names: `Upsample`,
-which is fused into its convolution here, and the activation, which is fused into its batch normalisation, leave an
-`Identity` in their places.
+which is fused into its convolution here, and the activation, which is fused into the convolution or batch normalisation
+before it, leave an `Identity` in their places.
 
 Sources: I. Goodfellow et al., "Generative adversarial nets", 2014; A. Radford et al., "Unsupervised representation
 learning with deep convolutional generative adversarial networks", 2016 (the guidelines of section 3); A. Odena et al.,
@@ -91,13 +91,15 @@ class Discriminator(nn.Sequential):
         features = [channels, *(width * min(2**i, 8) for i in range(k))]
         layers: list[nn.Module] = []
         for before, after in pairwise(features):
-            layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, generator=generator))
-            if norm == "batch" and len(layers) > 1:
+            normalised = norm in ("batch", "layer") and layers
+            slope = 1.0 if normalised else 0.2
+            layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, negative_slope=slope, generator=generator))
+            if not normalised:
+                layers.append(nn.Identity())
+            elif norm == "batch":
                 layers += [nn.BatchNorm2d(after, negative_slope=0.2), nn.Identity()]
-                continue
-            if norm == "layer" and len(layers) > 1:
-                layers.append(nn.GroupNorm(1, after))
-            layers.append(nn.LeakyReLU(0.2))
+            else:
+                layers += [nn.GroupNorm(1, after), nn.LeakyReLU(0.2)]
         layers += [nn.Flatten(), nn.Linear(features[-1] * base * base, 1, generator=generator)]
         super().__init__(*layers)
         nn.init.dcgan_(self, generator=generator)
@@ -133,10 +135,10 @@ def discriminator28(size: int = 28, channels: int = 1, *, generator: np.random.G
     """Return D28, the benchmark's discriminator: two halvings, no normalisation. ValueError unless 4 divides size."""
     base = _quarter(size)
     return nn.Sequential(
-        nn.Conv2d(channels, 64, 4, stride=2, padding=1, generator=generator),
-        nn.LeakyReLU(0.2),
-        nn.Conv2d(64, 128, 4, stride=2, padding=1, generator=generator),
-        nn.LeakyReLU(0.2),
+        nn.Conv2d(channels, 64, 4, stride=2, padding=1, negative_slope=0.2, generator=generator),
+        nn.Identity(),
+        nn.Conv2d(64, 128, 4, stride=2, padding=1, negative_slope=0.2, generator=generator),
+        nn.Identity(),
         nn.Flatten(),
         nn.Linear(128 * base * base, 1, generator=generator),
     )

@@ -34,13 +34,17 @@ class _Convolution(Module):
         bias: bool,
         transposed: bool,
         generator: np.random.Generator,
+        negative_slope: float = 1.0,
     ):
         for side, channels in [("in", in_channels), ("out", out_channels)]:
             if groups < 1 or channels % groups:
                 raise ValueError(
                     f"{type(self).__name__}: {side}_channels={channels} is not a multiple of groups={groups}"
                 )
+        if not negative_slope >= 0:
+            raise ValueError(f"{type(self).__name__}: negative_slope must be at least 0, got {negative_slope}")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.negative_slope = negative_slope
         self.kernel_size, self.stride = self._pair("kernel_size", kernel_size, 1), self._pair("stride", stride, 1)
         self.padding, self.dilation = self._pair("padding", padding, 0), self._pair("dilation", dilation, 1)
         first, second = (in_channels, out_channels) if transposed else (out_channels, in_channels)
@@ -66,6 +70,8 @@ class _Convolution(Module):
             text += f", dilation={self.dilation}"
         if self.groups != 1:
             text += f", groups={self.groups}"
+        if self.negative_slope != 1:
+            text += f", negative_slope={self.negative_slope}"
         return text + ("" if self.bias is not None else ", bias=False")
 
 
@@ -86,7 +92,9 @@ def set_precision(module: Module, precision: str | None) -> None:
 class Conv2d(_Convolution):
     """2-D convolution: (N,in,H,W) -> (N,out,H',W'), H' = (H + 2*padding - dilation*(kH-1) - 1)//stride + 1.
 
-    ``weight`` is (out_channels, in_channels/groups, kH, kW) and ``bias`` (out_channels,), or None.
+    ``weight`` is (out_channels, in_channels/groups, kH, kW) and ``bias`` (out_channels,), or None. With a
+    ``negative_slope`` a leaky ReLU follows in the same pass over the output (0.0: a ReLU); in a Sequential, `Identity`
+    can hold its place.
     """
 
     def __init__(
@@ -100,15 +108,25 @@ class Conv2d(_Convolution):
         groups: int = 1,
         bias: bool = True,
         *,
+        negative_slope: float = 1.0,
         generator: np.random.Generator,
     ):
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, False, generator
-        )
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, False, generator,
+            negative_slope,
+        )  # fmt: skip
 
     def forward(self, x: Any) -> Tensor:
         return ops.conv2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.precision
+            x,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            self.precision,
+            self.negative_slope,
         )
 
 
@@ -162,6 +180,7 @@ class UpsampleConv2d(_Convolution):
     H' = H*scale_factor + 2*padding - kH + 1. It computes what ``Upsample(scale_factor)`` followed by ``Conv2d`` does,
     at less than half the cost, and its ``weight`` and ``bias`` are those of that Conv2d. In a Sequential,
     ``Identity(), UpsampleConv2d(...)`` has the state-dict names of PyTorch's ``Upsample(...), Conv2d(...)``.
+    ``negative_slope`` as in `Conv2d`.
     """
 
     def __init__(
@@ -173,13 +192,18 @@ class UpsampleConv2d(_Convolution):
         padding: Pair = 0,
         bias: bool = True,
         *,
+        negative_slope: float = 1.0,
         generator: np.random.Generator,
     ):
-        super().__init__(in_channels, out_channels, kernel_size, 1, padding, 1, 1, bias, False, generator)
+        super().__init__(
+            in_channels, out_channels, kernel_size, 1, padding, 1, 1, bias, False, generator, negative_slope
+        )
         self.scale_factor = self._pair("scale_factor", scale_factor, 1)
 
     def forward(self, x: Any) -> Tensor:
-        return ops.upsample_conv2d(x, self.weight, self.bias, self.scale_factor, self.padding, self.precision)
+        return ops.upsample_conv2d(
+            x, self.weight, self.bias, self.scale_factor, self.padding, self.precision, self.negative_slope
+        )
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, scale_factor={self.scale_factor}"

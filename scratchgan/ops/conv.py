@@ -22,6 +22,7 @@ from .. import kernels
 from ..autograd import Function
 from ..device import Array
 from ..tensor import Tensor
+from .activation import LeakyReluGrad
 from .reduce import sum
 from .shape import pad
 
@@ -31,7 +32,7 @@ Pair = int | tuple[int, int]
 class Geometry(Protocol):
     """The three kernels of one kind of convolution, with everything but the arrays and sizes fixed."""
 
-    def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array: ...
+    def forward(self, x: Array, w: Array, bias: Array | None = None, slope: float = 1.0) -> Array: ...
 
     def input_grad(self, gy: Array, w: Array, input_hw: Any) -> Array: ...
 
@@ -59,8 +60,8 @@ class PlainGeometry:
             "precision": self.precision,
         }
 
-    def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
-        return kernels.conv2d(x, w, bias, **self.settings)
+    def forward(self, x: Array, w: Array, bias: Array | None = None, slope: float = 1.0) -> Array:
+        return kernels.conv2d(x, w, bias, slope=slope, **self.settings)
 
     def input_grad(self, gy: Array, w: Array, input_hw: Any) -> Array:
         return kernels.conv2d_input_grad(gy, w, input_hw, **self.settings)
@@ -81,8 +82,8 @@ class UpsampledGeometry:
     def settings(self) -> dict[str, Any]:
         return {"scale": self.scale, "padding": self.padding, "precision": self.precision}
 
-    def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
-        return kernels.upsample_conv2d(x, w, bias, **self.settings)
+    def forward(self, x: Array, w: Array, bias: Array | None = None, slope: float = 1.0) -> Array:
+        return kernels.upsample_conv2d(x, w, bias, slope=slope, **self.settings)
 
     def input_grad(self, gy: Array, w: Array, input_hw: Any) -> Array:
         return kernels.upsample_conv2d_input_grad(gy, w, **self.settings)
@@ -92,17 +93,21 @@ class UpsampledGeometry:
 
 
 class Convolve(Function):
-    """(x, w) or (x, w, bias) -> y."""
+    """(x, w) or (x, w, bias) -> y, and a leaky ReLU of ``slope`` in the same pass: 0 is a ReLU, 1 is none.
 
-    saves_output = False
+    As for the activation alone, the sign of its output is its input's.
+    """
 
-    def __init__(self, geometry: Geometry):
-        self.geometry = geometry
+    def __init__(self, geometry: Geometry, slope: float = 1.0):
+        self.geometry, self.slope = geometry, slope
+        self.saves_output = slope != 1
 
     def forward(self, x: Array, w: Array, bias: Array | None = None) -> Array:
-        return self.geometry.forward(x, w, bias)
+        return self.geometry.forward(x, w, bias, self.slope)
 
-    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, x: Tensor, w: Tensor, *bias: Tensor) -> Any:
+    def backward(self, needs: tuple[bool, ...], gy: Tensor, y: Tensor, x: Tensor, w: Tensor, *bias: Tensor) -> Any:
+        if self.slope != 1:
+            gy = LeakyReluGrad(self.slope)(gy, y)
         gx = ConvolveInputGrad(self.geometry, x.shape[2:])(gy, w) if needs[0] else None
         gw = ConvolveWeightGrad(self.geometry, w.shape[2:])(x, gy) if needs[1] else None
         return (gx, gw, sum(gy, (0, 2, 3)) if needs[2] else None) if bias else (gx, gw)
@@ -183,15 +188,17 @@ def conv2d(
     dilation: Pair = 1,
     groups: int = 1,
     precision: str | None = None,
+    slope: float = 1.0,
 ) -> Tensor:
     """2-D convolution (cross-correlation, as in every deep learning library).
 
     x (N,C,H,W), weight (O,C/groups,kH,kW), bias (O,) or None -> (N,O,H',W'). stride, padding and dilation are an int
-    or a (vertical, horizontal) pair. ``precision="tf32"`` lets float32 run on a GPU's tensor cores, both ways. Errors
-    are the kernel's, `scratchgan.kernels.conv2d`.
+    or a (vertical, horizontal) pair. A ``slope`` other than 1 means ``leaky_relu(conv2d(...), slope)``, in one pass
+    over the output. ``precision="tf32"`` lets float32 run on a GPU's tensor cores, both ways. Errors are the kernel's,
+    `scratchgan.kernels.conv2d`.
     """
-    geometry = PlainGeometry(stride, padding, dilation, groups, precision)
-    return Convolve(geometry)(x, weight) if bias is None else Convolve(geometry)(x, weight, bias)
+    function = Convolve(PlainGeometry(stride, padding, dilation, groups, precision), slope)
+    return function(x, weight) if bias is None else function(x, weight, bias)
 
 
 def conv_transpose2d(
@@ -215,12 +222,18 @@ def conv_transpose2d(
 
 
 def upsample_conv2d(
-    x: Any, weight: Any, bias: Any = None, scale: Pair = 2, padding: Pair = 1, precision: str | None = None
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    scale: Pair = 2,
+    padding: Pair = 1,
+    precision: str | None = None,
+    slope: float = 1.0,
 ) -> Tensor:
     """``conv2d(upsample_nearest2d(x, scale), weight, bias, padding=padding)``, without the upsampled image.
 
     x (N,C,H,W), weight (O,C,kH,kW), bias (O,) or None -> (N,O,H*scale+2*padding-kH+1,W*...). At scale 2 a 3x3
-    convolution costs 16 multiplications where the two steps take 36; see docs/kernels.md.
+    convolution costs 16 multiplications where the two steps take 36; see docs/kernels.md. ``slope`` as in `conv2d`.
     """
-    geometry = UpsampledGeometry(scale, padding, precision)
-    return Convolve(geometry)(x, weight) if bias is None else Convolve(geometry)(x, weight, bias)
+    function = Convolve(UpsampledGeometry(scale, padding, precision), slope)
+    return function(x, weight) if bias is None else function(x, weight, bias)

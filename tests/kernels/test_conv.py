@@ -72,6 +72,8 @@ def check(case: Case, dtype: Any = np.float32, seed: int = 0) -> None:
 
     y = kernels.conv2d(x, w, bias, **options)
     assert_equal(y, reference.conv2d(x, w, *geometry) + bias[:, None, None])
+    slope = (0.0, 0.25)[seed % 2]
+    assert_equal(kernels.conv2d(x, w, bias, slope=slope, **options), np.where(y > 0, y, dtype(slope) * y))
     gy = integers(rng, *y.shape, dtype=dtype)
     gx = kernels.conv2d_input_grad(gy, w, case.size, **options)
     assert_equal(gx, reference.conv2d_input_grad(gy, w, case.size, *geometry))
@@ -178,6 +180,7 @@ def test_sums_go_straight_to_the_output(name: str, past_the_cache: bool, monkeyp
     y = kernels.conv2d(x, w, bias, **case.options())
     assert [(plan.product["direct"][0], plan.product["packed"][0]) for plan in plans] == [(1, packed)]
     assert_equal(y, reference.conv2d(x, w, *case.geometry()) + bias[:, None, None])
+    assert_equal(kernels.conv2d(x, w, bias, slope=0.25, **case.options()), np.where(y > 0, y, y / 4))
 
 
 @pytest.mark.parametrize("name", [*ONE_TAP, "rows of B in several blocks", "1x1 with padding"])
@@ -282,7 +285,10 @@ def test_nan_and_infinity_go_where_they_belong(bad: float, channels: int, output
     for place in ((0, 0), (5, 3), (2, 3)):
         x, gy = integers(rng, 2, channels, 6, 7), integers(rng, 2, outputs, 6, 7)
         x[1, channels // 2, *place] = bad
-        np.testing.assert_array_equal(kernels.conv2d(x, w, **options), reference.conv2d(x, w, *geometry))
+        y = reference.conv2d(x, w, *geometry)
+        np.testing.assert_array_equal(kernels.conv2d(x, w, **options), y)
+        np.testing.assert_array_equal(kernels.conv2d(x, w, slope=0.5, **options), np.where(y > 0, y, y / 2))
+        np.testing.assert_array_equal(kernels.conv2d(x, w, slope=0, **options), np.where(y <= 0, 0, y))
         with np.errstate(invalid="ignore"):
             expected = reference.conv2d_weight_grad(x, gy, (3, 3), *geometry)
         np.testing.assert_array_equal(kernels.conv2d_weight_grad(x, gy, (3, 3), **options), expected)
@@ -320,6 +326,10 @@ def test_nothing_to_sum_over() -> None:
     bias = np.arange(4, dtype=np.float32)
     no_channels = kernels.conv2d(np.ones((2, 0, 5, 5), np.float32), np.ones((4, 0, 3, 3), np.float32), bias)
     np.testing.assert_array_equal(no_channels, np.broadcast_to(bias[:, None, None], (2, 4, 3, 3)))
+    activated = kernels.conv2d(
+        np.ones((2, 0, 5, 5), np.float32), np.ones((4, 0, 3, 3), np.float32), bias - 2, slope=0.5
+    )
+    np.testing.assert_array_equal(activated[1, :, 2, 2], [-1, -0.5, 0, 1])
     w = np.ones((4, 3, 3, 3), np.float32)
     assert kernels.conv2d(np.ones((0, 3, 5, 5), np.float32), w, bias).shape == (0, 4, 3, 3)
     assert kernels.conv2d_input_grad(np.ones((0, 4, 3, 3), np.float32), w, (5, 5)).shape == (0, 3, 5, 5)
@@ -355,6 +365,7 @@ MISTAKES = {
         "conv2d: output channels = 4 does not divide by groups=3",
     ),
     "no groups": (lambda: kernels.conv2d(X, W, groups=0), "conv2d: groups must be at least 1, got 0"),
+    "slope": (lambda: kernels.conv2d(X, W, slope=-0.5), "conv2d: slope must be at least 0, got -0.5"),
     "stride": (lambda: kernels.conv2d(X, W, stride=0), "conv2d: stride must be at least 1, got 0"),
     "padding": (lambda: kernels.conv2d(X, W, padding=(1, -1)), "conv2d: padding must be at least 0, got (1, -1)"),
     "dilation": (lambda: kernels.conv2d(X, W, dilation=0), "conv2d: dilation must be at least 1, got 0"),

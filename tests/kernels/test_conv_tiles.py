@@ -149,6 +149,14 @@ def assert_whole(result: np.ndarray, expected: np.ndarray) -> None:
     np.rint(result, out=result)
 
 
+def check_activation(operator: str, x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, *options) -> None:
+    """With a slope the result has the bits of ``y`` put through the activation."""
+    slope = x.dtype.type(0.2)
+    activated = np.full_like(y, 77)
+    assert PATHS[operator]["tiles"](x, w, bias, slope, activated, *options)
+    np.testing.assert_array_equal(activated, np.where(y > 0, y, slope * y))
+
+
 def check_conv(case: Case, kernel: int, stride: int, dtype: type) -> None:
     n, channels, size, outputs, padding = case
     x, w = integers(1, (n, channels, *size), dtype), integers(2, (outputs, channels, kernel, kernel), dtype)
@@ -156,7 +164,8 @@ def check_conv(case: Case, kernel: int, stride: int, dtype: type) -> None:
     options = ((stride, stride), padding, (1, 1), 1)
     expected = reference.conv2d(x, w, *options) + bias[:, None, None]
     y = np.full_like(expected, 77)
-    assert PATHS["conv2d"]["tiles"](x, w, bias, y, *options)
+    assert PATHS["conv2d"]["tiles"](x, w, bias, dtype(1), y, *options)
+    check_activation("conv2d", x, w, bias, y, *options)
     assert_whole(y, expected)
     gy = integers(4, y.shape, dtype)
     gx, of_inputs = np.full_like(x, 77), integers(5, (channels,), dtype)
@@ -176,7 +185,8 @@ def check_upsample(case: Case, dtype: type) -> None:
     options = ((2, 2), padding)
     expected = upsample_reference.upsample_conv2d(x, w, *options) + bias[:, None, None]
     y = np.full_like(expected, 77)
-    assert PATHS["upsample_conv2d"]["tiles"](x, w, bias, y, *options)
+    assert PATHS["upsample_conv2d"]["tiles"](x, w, bias, dtype(1), y, *options)
+    check_activation("upsample_conv2d", x, w, bias, y, *options)
     np.testing.assert_array_equal(y, expected)
     gy = integers(4, y.shape, dtype)
     gx = np.full_like(x, 77)
@@ -274,19 +284,19 @@ def wide(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_the_dispatch() -> None:
     x, w, y = wide("4x4")
-    bias = np.empty(0, np.float32)
+    bias, slope = np.empty(0, np.float32), np.float32(1)
     strided = ((2, 2), (1, 1), (1, 1), 1)
-    assert chosen("conv2d", x, w, bias, y, *strided) == "tiles"
+    assert chosen("conv2d", x, w, bias, slope, y, *strided) == "tiles"
     assert chosen("conv2d_input_grad", y, w, bias, x, *strided) == "tiles"
     assert chosen("conv2d_weight_grad", x, y, w, *strided) == "tiles"
-    assert chosen("conv2d", x[:3], w, bias, y[:3], *strided) == "gemm"
-    assert chosen("conv2d", x[:, :3], w[:, :3], bias, y, *strided) == "gemm"
-    assert chosen("conv2d", x, w, bias, y[:, :, :4, :3], (3, 3), (1, 1), (1, 1), 1) == "gemm"
+    assert chosen("conv2d", x[:3], w, bias, slope, y[:3], *strided) == "gemm"
+    assert chosen("conv2d", x[:, :3], w[:, :3], bias, slope, y, *strided) == "gemm"
+    assert chosen("conv2d", x, w, bias, slope, y[:, :, :4, :3], (3, 3), (1, 1), (1, 1), 1) == "gemm"
     x, w, y = wide("upsampled")
-    assert chosen("upsample_conv2d", x, w, bias, y, (2, 2), (1, 1)) == "tiles"
+    assert chosen("upsample_conv2d", x, w, bias, slope, y, (2, 2), (1, 1)) == "tiles"
     assert chosen("upsample_conv2d_input_grad", y, w, x, (2, 2), (1, 1)) == "tiles"
     assert chosen("upsample_conv2d_weight_grad", x, y, w, (2, 2), (1, 1)) == "tiles"
-    assert chosen("upsample_conv2d", x, w, bias, y, (3, 3), (1, 1)) == "gemm"
+    assert chosen("upsample_conv2d", x, w, bias, slope, y, (3, 3), (1, 1)) == "gemm"
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -46,18 +46,18 @@ def test_tile(tile, steps, depth, dtype) -> None:
 
 
 @kernel
-def write_low(y, y_pitch, present, count, bias, a, b, b_rows, depth, streamed):
-    simd.write_tile_low(y, y_pitch, y_pitch, present, count, bias, 1, a, 0, 0, b, 0, b_rows, depth, streamed)
+def write_low(y, y_pitch, present, count, bias, slope, a, b, b_rows, depth, streamed):
+    simd.write_tile_low(y, y_pitch, y_pitch, present, count, bias, 1, slope, a, 0, 0, b, 0, b_rows, depth, streamed)
 
 
 @kernel
-def write_middle(y, y_pitch, present, count, bias, a, b, b_rows, depth, streamed):
-    simd.write_tile_middle(y, y_pitch, y_pitch, present, count, bias, 1, a, 0, 0, b, 0, b_rows, depth, streamed)
+def write_middle(y, y_pitch, present, count, bias, slope, a, b, b_rows, depth, streamed):
+    simd.write_tile_middle(y, y_pitch, y_pitch, present, count, bias, 1, slope, a, 0, 0, b, 0, b_rows, depth, streamed)
 
 
 @kernel
-def write_high(y, y_pitch, present, count, bias, a, b, b_rows, depth, streamed):
-    simd.write_tile_high(y, y_pitch, y_pitch, present, count, bias, 1, a, 0, 0, b, 0, b_rows, depth, streamed)
+def write_high(y, y_pitch, present, count, bias, slope, a, b, b_rows, depth, streamed):
+    simd.write_tile_high(y, y_pitch, y_pitch, present, count, bias, 1, slope, a, 0, 0, b, 0, b_rows, depth, streamed)
 
 
 @dtypes
@@ -72,15 +72,17 @@ def test_tile_that_is_written_where_it_belongs(tile, steps, dtype) -> None:
     order = rng.permutation(depth + 2)[:depth]
     b_rows = np.array([*order * (columns + 3), *[0] * simd.ROWS_AHEAD])
     bias = rng.integers(-9, 10, rows + 1).astype(dtype)
-    product = a[:, :depth] @ b[order, :columns] + bias[1:, None]
-    memory = np.empty((rows + 2) * 3 * lanes + lanes, dtype)
+    product, slope = a[:, :depth] @ b[order, :columns] + bias[1:, None], dtype(0.25)
+    product = np.where(product > 0, product, slope * product)
+    memory = np.empty((rows + 2) * 3 * lanes + 64 // dtype().itemsize, dtype)
     y = memory[-memory.ctypes.data % 64 // dtype().itemsize :][: (rows + 2) * 3 * lanes].reshape(rows + 2, 3 * lanes)
     for present in range(1, rows + 1):
         for count, streamed in [(count, False) for count in range(1, columns + 1)] + [(columns, True)]:
             y[:] = expected = np.full_like(y, 77)
             expected[1 : 1 + present, :count] = product[:present, :count]
             tile(
-                y.reshape(-1), 3 * lanes, present, count, bias, a.reshape(-1), b.reshape(-1), b_rows, depth, streamed
+                y.reshape(-1), 3 * lanes, present, count, bias, slope, a.reshape(-1), b.reshape(-1), b_rows, depth,
+                streamed,
             )  # fmt: skip
             np.testing.assert_array_equal(y, expected)
 
@@ -89,8 +91,8 @@ def test_tile_that_is_written_where_it_belongs(tile, steps, dtype) -> None:
 def runs(target, source, other, count, copied, halved, written, woven, added):
     simd_runs.copy_run(copied, 1, source, 2, count)
     simd_runs.copy_every_second(halved, 1, source, 2, count)
-    simd_runs.write_run(written, 1, source, 2, target, count)
-    simd_runs.write_interleaved(woven, 1, source, 2, other, 3, target, count)
+    simd_runs.write_run(written, 1, source, 2, target, target, count)
+    simd_runs.write_interleaved(woven, 1, source, 2, other, 3, target, target, count)
     simd_runs.add_run(added, 1, source, 2, count)
 
 
@@ -98,16 +100,19 @@ def runs(target, source, other, count, copied, halved, written, woven, added):
 def test_runs(dtype) -> None:
     """Every length up to three registers; the writes that promise to stop, stop."""
     lanes = simd.lanes(dtype().itemsize)
-    source, other = (np.arange(1, 8 * lanes + 8, dtype=dtype) * sign for sign in (1, -1))
+    source = np.arange(1, 8 * lanes + 8, dtype=dtype)
+    source[::3] *= -1
+    other = -source
     for count in range(1, 3 * lanes + 1):
         copied, halved, written, woven, added = (np.full(5 * lanes, 77, dtype) for _ in range(5))
         runs(dtype(0.5), source, other, count, copied, halved, written, woven, added)
         inside = slice(1, 1 + count)
         np.testing.assert_array_equal(copied[inside], source[2 : 2 + count])
         np.testing.assert_array_equal(halved[inside], source[2 : 2 + 2 * count : 2])
-        np.testing.assert_array_equal(written[inside], source[2 : 2 + count] + dtype(0.5))
-        pairs = np.stack([source[2 : 2 + count], other[3 : 3 + count]], 1).reshape(-1)[:count]
-        np.testing.assert_array_equal(woven[inside], pairs + dtype(0.5))
+        sums = source[2 : 2 + count] + dtype(0.5)
+        np.testing.assert_array_equal(written[inside], np.where(sums > 0, sums, sums / 2))
+        pairs = np.stack([source[2 : 2 + count], other[3 : 3 + count]], 1).reshape(-1)[:count] + dtype(0.5)
+        np.testing.assert_array_equal(woven[inside], np.where(pairs > 0, pairs, pairs / 2))
         np.testing.assert_array_equal(added[inside], source[2 : 2 + count] + 77)
         for array in (written, woven, added):
             assert array[0] == 77

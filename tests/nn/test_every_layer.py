@@ -20,6 +20,7 @@ SHAPES = [
     (lambda: nn.Conv2d(4, 6, 3, generator=rng()), (2, 4, 8, 9), (2, 6, 6, 7)),
     (lambda: nn.Conv2d(4, 6, (3, 5), (2, 1), (1, 2), 1, 2, False, generator=rng()), (2, 4, 8, 9), (2, 6, 4, 9)),
     (lambda: nn.Conv2d(4, 6, 3, dilation=2, padding=2, generator=rng()), (2, 4, 8, 9), (2, 6, 8, 9)),
+    (lambda: nn.Conv2d(4, 6, 3, negative_slope=0.2, generator=rng()), (2, 4, 8, 9), (2, 6, 6, 7)),
     (lambda: nn.ConvTranspose2d(4, 6, 4, 2, 1, generator=rng()), (2, 4, 5, 6), (2, 6, 10, 12)),
     (lambda: nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2, False, generator=rng()), (2, 4, 5, 6), (2, 6, 10, 12)),
     (lambda: nn.UpsampleConv2d(4, 6, 3, padding=1, generator=rng()), (2, 4, 5, 6), (2, 6, 10, 12)),
@@ -95,6 +96,25 @@ def test_upsample_conv2d_is_an_upsampling_and_a_convolution():
     plain.load_state_dict(nn.Sequential(nn.Identity(), fused).state_dict())
     x = images(2, 3, 6, 7)
     np.testing.assert_allclose(fused(x).numpy(), plain(x).numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+@pytest.mark.parametrize("layer", [nn.Conv2d, nn.UpsampleConv2d])
+def test_an_activation_in_a_convolution(layer, slope):
+    """The values and gradients of the activation as a layer of its own, to the bit."""
+    fused = layer(3, 5, 3, padding=1, negative_slope=slope, generator=rng())
+    apart = nn.Sequential(layer(3, 5, 3, padding=1, generator=rng()), nn.LeakyReLU(slope))
+    assert f"negative_slope={slope}" in repr(fused)
+    assert "negative_slope" not in repr(apart[0])
+    x = Tensor(images(2, 3, 6, 7), requires_grad=True)
+    results = []
+    for network in (fused, apart):
+        y = network(x)
+        results.append([y, *grad((y * y).sum(), [x, *network.parameters()])])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    with pytest.raises(ValueError, match=rf"{layer.__name__}: negative_slope must be at least 0, got -0.5"):
+        layer(3, 5, 3, negative_slope=-0.5, generator=rng())
 
 
 def test_batch_norm_running_statistics():
