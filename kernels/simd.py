@@ -85,11 +85,16 @@ PANEL_ROWS = 3 * ROW_STEP
 MAX_DEPTH = 256
 PITCH = MAX_DEPTH + 16
 
-# While a tile is computed, the panel of A that comes next is fetched, this many numbers further with each step.
+# While a tile is computed, the panel of A that comes next is fetched, this many numbers further with each step. In one
+# round of the loop so many steps are made, and one line of the cache is asked for, of float32.
 AHEAD = 4
+STEPS = 4
+CACHE_LINE = 64  # bytes
 
-# Rows of B are fetched from the second cache into the first this many steps before their turn.
-ROWS_AHEAD = 12
+# Rows of B are fetched from the second cache into the first this many steps before their turn. A row of a tile is two
+# lines with AVX-512, which the processor does not expect in time; where it is one or less, asking costs more than it
+# brings.
+ROWS_AHEAD = 12 if UNIT.name == "avx512" else 0
 
 
 def lanes(itemsize: int) -> int:
@@ -231,39 +236,74 @@ def _emit_products(
     """Emit the loop over k, and return the sums: two registers for each row. The builder is left behind the loop.
 
     ``a`` and ``b`` point to the panel and to B, ``ahead`` to the panel that comes next; ``row_of_b`` emits the position
-    of row k of B.
+    of row k of B. A whole panel's loop takes `STEPS` steps at once, so that it asks for each cache line of the next
+    panel once, and a second one the steps that are left.
     """
     builder = vectors.builder
-    cells = [(row, column) for row in range(rows) for column in range(2)]
+    sums = [(vectors.zero, vectors.zero) for _ in range(rows)]
+    if rows < PANEL_ROWS:
+        return _emit_steps(vectors, a, b, row_of_b, _INT(0), depth, 1, None, sums)
+    whole = builder.and_(depth, _INT(-STEPS))
+    sums = _emit_steps(vectors, a, b, row_of_b, _INT(0), whole, STEPS, ahead, sums)
+    return _emit_steps(vectors, a, b, row_of_b, whole, depth, 1, None, sums)
 
+
+def _emit_steps(
+    vectors: _Vectors,
+    a: Any,
+    b: Any,
+    row_of_b: Callable[[Any], Any],
+    first: Any,
+    end: Any,
+    steps: int,
+    ahead: Any,
+    sums: list[tuple[Any, Any]],
+) -> list[tuple[Any, Any]]:
+    """Emit a loop over k from ``first`` to ``end``, ``steps`` at once, and return the sums with its products added."""
+    builder = vectors.builder
     before = builder.block
     loop = builder.append_basic_block("tile.loop")
     after = builder.append_basic_block("tile.after")
-    builder.branch(loop)
+    builder.cbranch(builder.icmp_signed("<", first, end), loop, after)
     builder.position_at_end(loop)
     k = builder.phi(_INT)
-    sums = {cell: builder.phi(vectors.type) for cell in cells}
-    now, later = (builder.gep(b, [row_of_b(row)]) for row in (k, builder.add(k, _INT(ROWS_AHEAD))))
-    b_now = [vectors.load(vectors.offset(now, column * vectors.lanes)) for column in range(2)]
-    column_of_a = builder.gep(a, [k])
-    vectors.prefetch(builder.gep(ahead, [builder.mul(k, _INT(AHEAD))]))
-    for column in range(2):
-        vectors.prefetch(vectors.offset(later, column * vectors.lanes), level=1)
-    new = {}
-    for row in range(rows):
-        a_now = vectors.repeat(builder.load(vectors.offset(column_of_a, row * PITCH)))
-        for column in range(2):
-            new[row, column] = vectors.multiply_add(a_now, b_now[column], sums[row, column])
-    k_next = builder.add(k, _INT(1))
-    for phi, start, following in [
-        (k, _INT(0), k_next),
-        *((sums[cell], vectors.zero, new[cell]) for cell in cells),
-    ]:
-        phi.add_incoming(start, before)
-        phi.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, after)
+    phis = [(builder.phi(vectors.type), builder.phi(vectors.type)) for _ in sums]
+    if ahead is not None:
+        next_panel = builder.gep(ahead, [builder.mul(k, _INT(AHEAD))])
+        for line in range(0, steps * AHEAD * vectors.itemsize, CACHE_LINE):
+            vectors.prefetch(vectors.offset(next_panel, line // vectors.itemsize))
+    new = phis
+    for step in range(steps):
+        now = builder.add(k, _INT(step))
+        row = builder.gep(b, [row_of_b(now)])
+        b_now = [vectors.load(vectors.offset(row, column * vectors.lanes)) for column in range(2)]
+        if ROWS_AHEAD:
+            later = builder.gep(b, [row_of_b(builder.add(now, _INT(ROWS_AHEAD)))])
+            for column in range(2):
+                vectors.prefetch(vectors.offset(later, column * vectors.lanes), level=1)
+        column_of_a = builder.gep(a, [now])
+        added = []
+        for m, (left, right) in enumerate(new):
+            a_now = vectors.repeat(builder.load(vectors.offset(column_of_a, m * PITCH)))
+            added.append((vectors.multiply_add(a_now, b_now[0], left), vectors.multiply_add(a_now, b_now[1], right)))
+        new = added
+    k_next = builder.add(k, _INT(steps))
+    k.add_incoming(first, before)
+    k.add_incoming(k_next, loop)
+    for pair, start, following in zip(phis, sums, new, strict=True):
+        for phi, value, value_next in zip(pair, start, following, strict=True):
+            phi.add_incoming(value, before)
+            phi.add_incoming(value_next, loop)
+    builder.cbranch(builder.icmp_signed("<", k_next, end), loop, after)
     builder.position_at_end(after)
-    return [(new[row, 0], new[row, 1]) for row in range(rows)]
+    results = []
+    for start, following in zip(sums, new, strict=True):
+        pair = (builder.phi(vectors.type), builder.phi(vectors.type))
+        for result, value, value_next in zip(pair, start, following, strict=True):
+            result.add_incoming(value, before)
+            result.add_incoming(value_next, loop)
+        results.append(pair)
+    return results
 
 
 def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows: int) -> Any:
