@@ -91,7 +91,7 @@ class Discriminator(nn.Sequential):
         features = [channels, *(width * min(2**i, 8) for i in range(k))]
         layers: list[nn.Module] = []
         for before, after in pairwise(features):
-            normalised = norm in ("batch", "layer") and layers
+            normalised = norm in ("batch", "layer") and len(layers) > 0
             slope = 1.0 if normalised else 0.2
             layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, negative_slope=slope, generator=generator))
             if not normalised:

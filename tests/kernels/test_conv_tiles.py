@@ -314,7 +314,8 @@ def test_nothing_is_written_beside_the_result() -> None:
     for n, columns in ((LANES, 4), (LANES - 3, 3)):
         guarded = np.full(n * 50 * 6 * columns + 128, 77, np.float32)
         out = guarded[64:-64].reshape(n, 50, 6, columns)
-        PATHS["conv2d"]["tiles"](x[:n, :, :, : 2 * columns].copy(), w, bias, out, (2, 2), (1, 1), (1, 1), 1)
+        image, slope = x[:n, :, :, : 2 * columns].copy(), np.float32(1)
+        PATHS["conv2d"]["tiles"](image, w, bias, slope, out, (2, 2), (1, 1), (1, 1), 1)
         assert (guarded[:64] == 77).all()
         assert (guarded[-64:] == 77).all()
 
@@ -376,7 +377,7 @@ class Plain:
 
     def forward(self) -> np.ndarray:
         y = np.empty_like(self.y)
-        PATHS[self.operator]["gemm"](self.x, self.w, np.empty(0, y.dtype), y, *self.options)
+        PATHS[self.operator]["gemm"](self.x, self.w, np.empty(0, y.dtype), y.dtype.type(1), y, *self.options)
         return y
 
     def input_grad(self) -> np.ndarray:
