@@ -31,7 +31,7 @@ def _dispatched(p: Problem, a: Arrays) -> tuple[str, tuple[Any, ...], tuple[int,
         if operator != "upsample_conv2d_input_grad":
             operands += (a.get("bias", np.empty(0, p.dtype)),)
         if operator in ("conv2d", "upsample_conv2d"):
-            operands += (p.dtype.type(1),)  # the slope: no activation
+            operands += (np.dtype(p.dtype).type(1),)  # the slope: no activation
     shape = shapes(p)[{"FWD": "gy", "BWD_D": "x", "BWD_W": "w"}[direction]]
     options = (p.scale, p.padding) if p.op == "upconv" else (p.stride, p.padding, p.dilation, p.groups)
     return operator, operands, shape, options
