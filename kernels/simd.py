@@ -141,11 +141,6 @@ class _Vectors:
             one = self.builder.module.add_metadata([ir.IntType(32)(1)])
             store.set_metadata("nontemporal", one)
 
-    def first(self, count: Any) -> Any:
-        """Which lanes are among the first ``count``."""
-        index = ir.VectorType(_INT, self.lanes)
-        return self.builder.icmp_signed("<", ir.Constant(index, list(range(self.lanes))), self.repeat(count, index))
-
     def store_first(self, count: Any, value: Any, pointer: Any) -> None:
         """Store lanes 0 ... count - 1, and touch no memory behind them.
 
@@ -156,7 +151,9 @@ class _Vectors:
             with whole:
                 self.store(value, pointer)
             with part:
-                present = self.first(count)
+                index = ir.VectorType(_INT, self.lanes)
+                numbers = ir.Constant(index, list(range(self.lanes)))
+                present = builder.icmp_signed("<", numbers, self.repeat(count, index))
                 function = cgutils.get_or_insert_function(
                     builder.module,
                     ir.FunctionType(ir.VoidType(), [self.type, self.type.as_pointer(), ir.IntType(32), present.type]),

@@ -135,9 +135,7 @@ def write_interleaved(typing, target, target_at, even, even_at, odd, odd_at, add
 
 @intrinsic
 def add_run(typing, target, target_at, source, source_at, count):
-    """target[i] += source[i] for i < ``count`` (>= 1), in whole registers: up to ``lanes`` - 1 numbers behind them are
-    written as they were. A masked store would be slower, above all if the numbers are soon read again.
-    """
+    """target[i] += source[i] for i < ``count`` (>= 1). Writes no more; reads whole registers."""
     signature = types.void(target, types.intp, source, types.intp, types.intp)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -146,9 +144,8 @@ def add_run(typing, target, target_at, source, source_at, count):
 
         def body(i: Any) -> None:
             here = builder.gep(to, [i])
-            before = vectors.load(here)
-            after = builder.fadd(before, vectors.load(builder.gep(origin, [i])))
-            vectors.store(builder.select(vectors.first(builder.sub(count, i)), after, before), here)
+            value = builder.fadd(vectors.load(here), vectors.load(builder.gep(origin, [i])))
+            vectors.store_first(builder.sub(count, i), value, here)
 
         vectors.loop(count, body)
         return context.get_dummy_value()

@@ -267,7 +267,7 @@ def thin_sizes(
         z_at=z_at,
         z_pitch=z_pitch,
         sums_at=sums_at,
-        memory=up(sums_at + walk.stride[1] * walk.grid[1] + lanes(itemsize), 16),
+        memory=up(sums_at + walk.stride[1] * walk.grid[1], 16),
     )
     phase_taps, elements, element_ends = _taps(walk, strides)
     panels = groups * -(-band.channels // MAX_DEPTH) * padded_rows * PITCH
