@@ -54,12 +54,11 @@ __device__ __forceinline__ Axis axis(
 
 __device__ __forceinline__ bool inside(int i, int size) { return (unsigned)i < (unsigned)size; }
 
-// grid.x: row tiles, then pixel tiles, splits, phases and groups. parts: null if there is one split; else the slope is 1,
-// for `reduce` has yet to add them up.
+// grid.x: row tiles, then pixel tiles, splits, phases and groups. parts: null if there is one split.
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) convolve(
-    const T* source, const T* packed, const T* bias, T slope, T* y, T* parts, int images, int groups, int channels,
-    int height, int width, int rows, int padded_channels, int padded_rows, int out_height, int out_width, int q_height,
-    int q_width, bool transposed, int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w,
+    const T* source, const T* packed, const T* bias, T* y, T* parts, int images, int groups, int channels, int height,
+    int width, int rows, int padded_channels, int padded_rows, int out_height, int out_width, int q_height, int q_width,
+    bool transposed, int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w,
     int dilation_h, int dilation_w, int every_h, int every_w, int splits, bool whole_runs) {
     alignas(16) __shared__ T a[2][BK][BM + PAD];
     alignas(16) __shared__ T b[2][BK][BN + PAD];
@@ -220,10 +219,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) convolve(
             const T b0 = bias && !parts ? bias[group * rows + m] : T(0);
             Several<RUN> run;
 #pragma unroll
-            for (int e = 0; e < RUN; e++) {
-                const T sum = sums[i][j + e] + b0;
-                run.v[e] = leaky(sum, sum, slope);
-            }
+            for (int e = 0; e < RUN; e++) run.v[e] = sums[i][j + e] + b0;
             if (whole_runs) {
                 *(Several<RUN>*)(start + m * out_plane + to[0]) = run;
             } else {
@@ -252,14 +248,14 @@ extern "C" __global__ void pack(
     }
 }
 
-// y[i] = bias of i's channel + parts[0][i] + parts[1][i] + ..., in this order, times slope where that is not positive.
-// Element i is of channel i / plane % channels.
+// y[i] = bias of i's channel + parts[0][i] + parts[1][i] + ..., in this order. Element i is of channel
+// i / plane % channels.
 extern "C" __global__ void reduce(
-    const T* parts, const T* bias, T slope, T* y, long long count, int splits, int channels, long long plane) {
+    const T* parts, const T* bias, T* y, long long count, int splits, int channels, long long plane) {
     FOR_EACH(i, count) {
         T total = bias ? bias[i / plane % channels] : T(0);
         for (int s = 0; s < splits; s++) total += parts[s * count + i];
-        y[i] = leaky(total, total, slope);
+        y[i] = total;
     }
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arguments import Pair
-from .gpu_tiles import Geometry, convolve, correlate, pack, packed_like, plan
+from .gpu_tiles import Geometry, activate, convolve, correlate, pack, packed_like, plan
 
 
 def conv2d(
@@ -30,7 +30,8 @@ def conv2d(
     chosen = plan(geometry, x, y, groups, precision)
     packed = packed_like(chosen, geometry, w, groups)
     pack(w, packed, channels, rows, rows * channels * area, channels * area, area, chosen.tf32)
-    convolve(geometry, chosen, x, packed, bias, slope, y, groups)
+    convolve(geometry, chosen, x, packed, bias, y, groups)
+    activate(y, slope)
 
 
 def conv2d_input_grad(
@@ -51,7 +52,7 @@ def conv2d_input_grad(
     chosen = plan(geometry, gy, gx, groups, precision)
     packed = packed_like(chosen, geometry, w, groups)
     pack(w, packed, channels, rows, channels * rows * area, area, rows * area, chosen.tf32)
-    convolve(geometry, chosen, gy, packed, bias, 1.0, gx, groups)
+    convolve(geometry, chosen, gy, packed, bias, gx, groups)
 
 
 def conv2d_weight_grad(

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..activation.gpu import leaky_relu
 from ..arguments import Pair, empty
 from ..launch import THREADS, Kernel, aligned, grid_for
 
@@ -229,10 +230,8 @@ def pack(
     )  # fmt: skip
 
 
-def convolve(
-    geometry: Geometry, chosen: Plan, source: Any, packed: Any, bias: Any, slope: float, y: Any, groups: int
-) -> None:
-    """Fill y from packed weights, sized as ``chosen`` says. A bias of length 0 is none, and so is a slope of 1."""
+def convolve(geometry: Geometry, chosen: Plan, source: Any, packed: Any, bias: Any, y: Any, groups: int) -> None:
+    """Fill y from packed weights, sized as ``chosen`` says. A bias of length 0 is none."""
     rows = y.shape[1] // groups
     images, channels, height, width = source.shape
     q_hw = geometry.grid(y.shape[2:])
@@ -245,19 +244,27 @@ def convolve(
     tile = chosen.tile
     if tile is None:
         blocks = -(-pixels // 512) * (chosen.rows // chosen.thin_rows) * geometry.phases * groups
-        _thin[chosen.thin_rows]((blocks,), (256,), source, packed, bias, slope, y, *sizes)
+        _thin[chosen.thin_rows]((blocks,), (256,), source, packed, bias, y, *sizes)
         return
     tiles = -(-pixels // tile.columns) * (chosen.rows // tile.rows) * geometry.phases * groups
     splits = chosen.splits
     parts = empty((splits, *y.shape), y) if splits > 1 else None
     plane = y.shape[2] * y.shape[3]
     whole_runs = not geometry.transposed and plane % 4 == 0 and aligned(y)
-    own_slope = slope if parts is None else 1.0
     _convolve[tile, chosen.gather](
-        (tiles * splits,), (tile.threads,), source, packed, bias, own_slope, y, parts, *sizes, splits, whole_runs
+        (tiles * splits,), (tile.threads,), source, packed, bias, y, parts, *sizes, splits, whole_runs
     )
     if parts is not None:
-        _reduce(grid_for(y.size), (THREADS,), parts, bias, slope, y, y.size, splits, y.shape[1], plane)
+        _reduce(grid_for(y.size), (THREADS,), parts, bias, y, y.size, splits, y.shape[1], plane)
+
+
+def activate(y: Any, slope: float) -> None:
+    """Put what `convolve` wrote through a leaky ReLU, in place; a slope of 1 is none.
+
+    It takes a pass of its own: within ``convolve`` two of the tiles would spill registers (sm_120).
+    """
+    if slope != 1:
+        leaky_relu(y.reshape(-1), slope, y.reshape(-1))
 
 
 def correlate(geometry: Geometry, x: Any, gy: Any, gw: Any, groups: int, precision: str) -> None:
@@ -292,4 +299,4 @@ def correlate(geometry: Geometry, x: Any, gy: Any, gw: Any, groups: int, precisi
 
 def _add_up(parts: Any, gw: Any, splits: int) -> None:
     if parts is not None:
-        _reduce(grid_for(gw.size), (THREADS,), parts, None, 1.0, gw, gw.size, splits, 1, gw.size)
+        _reduce(grid_for(gw.size), (THREADS,), parts, None, gw, gw.size, splits, 1, gw.size)

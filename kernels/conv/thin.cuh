@@ -9,8 +9,8 @@ const int UNROLL = T_BITS == 32 ? 4 : 2;  // numbers under way at once; four dou
 
 // grid.x: pixels, then row tiles, phases and groups.
 extern "C" __global__ void __launch_bounds__(256, 2) convolve_thin(
-    const T* source, const T* packed, const T* bias, T slope, T* y, int images, int groups, int channels, int height,
-    int width, int rows, int padded_channels, int padded_rows, int out_height, int out_width, int q_height, int q_width,
+    const T* source, const T* packed, const T* bias, T* y, int images, int groups, int channels, int height, int width,
+    int rows, int padded_channels, int padded_rows, int out_height, int out_width, int q_height, int q_width,
     bool transposed, int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w,
     int dilation_h, int dilation_w, int every_h, int every_w) {
     const long long q_plane = (long long)q_height * q_width, pixels = images * q_plane;
@@ -87,10 +87,8 @@ extern "C" __global__ void __launch_bounds__(256, 2) convolve_thin(
         if (top + i >= rows) break;
         const T b0 = bias ? bias[group * rows + top + i] : T(0);
 #pragma unroll
-        for (int j = 0; j < PIXELS; j++) {
-            const T sum = sums[i][j] + b0;
-            if (valid[j]) to[j][i * out_plane] = leaky(sum, sum, slope);
-        }
+        for (int j = 0; j < PIXELS; j++)
+            if (valid[j]) to[j][i * out_plane] = sums[i][j] + b0;
     }
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arguments import Pair, empty
-from ..conv.gpu_tiles import Geometry, convolve, correlate, packed_like, plan
+from ..conv.gpu_tiles import Geometry, activate, convolve, correlate, packed_like, plan
 from ..launch import THREADS, Kernel, grid_for
 
 _fold = Kernel(__file__, "fold")
@@ -19,8 +19,8 @@ def _geometry(transposed: bool, kernel: Pair, scale: Pair, padding: Pair) -> Geo
 
 
 def _convolved(
-    transposed: bool, x: Any, w: Any, rows: int, row_stride: int, channel_stride: int, bias: Any, slope: float,
-    y: Any, scale: Pair, padding: Pair, precision: str,
+    transposed: bool, x: Any, w: Any, rows: int, row_stride: int, channel_stride: int, bias: Any, y: Any, scale: Pair,
+    padding: Pair, precision: str,
 ) -> None:  # fmt: skip
     kernel = w.shape[2:]
     geometry = _geometry(transposed, kernel, scale, padding)
@@ -30,7 +30,7 @@ def _convolved(
         grid_for(chosen.channels * chosen.rows), (THREADS,), w, packed, x.shape[1], chosen.channels, rows, chosen.rows,
         *kernel, *scale, row_stride, channel_stride, chosen.tf32,
     )  # fmt: skip
-    convolve(geometry, chosen, x, packed, bias, slope, y, 1)
+    convolve(geometry, chosen, x, packed, bias, y, 1)
 
 
 def upsample_conv2d(
@@ -39,7 +39,8 @@ def upsample_conv2d(
     """Fill y. The arguments are checked, in C order and not empty."""
     outputs, channels, *kernel = w.shape
     area = kernel[0] * kernel[1]
-    _convolved(True, x, w, outputs, channels * area, area, bias, slope, y, scale, padding, precision)
+    _convolved(True, x, w, outputs, channels * area, area, bias, y, scale, padding, precision)
+    activate(y, slope)
 
 
 def upsample_conv2d_input_grad(
@@ -47,7 +48,7 @@ def upsample_conv2d_input_grad(
 ) -> None:
     """Fill gx, as above."""
     channels, area = w.shape[1], w.shape[2] * w.shape[3]
-    _convolved(False, gy, w, channels, area, channels * area, empty((0,), gy), 1.0, gx, scale, padding, precision)
+    _convolved(False, gy, w, channels, area, channels * area, empty((0,), gy), gx, scale, padding, precision)
 
 
 def upsample_conv2d_weight_grad(
