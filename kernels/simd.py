@@ -85,8 +85,8 @@ PANEL_ROWS = 3 * ROW_STEP
 MAX_DEPTH = 256
 PITCH = MAX_DEPTH + 16
 
-# While a tile is computed, the panel of A that comes next is fetched, this many numbers further with each step. In one
-# round of the loop so many steps are made, and one line of the cache is asked for, of float32.
+# While a tile is computed, the panel of A that comes next is fetched, this many numbers further with each step. The
+# loop takes so many steps in a round that it asks for one whole line of the cache, in float32.
 AHEAD = 4
 STEPS = 4
 CACHE_LINE = 64  # bytes
@@ -223,10 +223,14 @@ class _Vectors:
                 scaled = builder.select(is_zero, self.zero, builder.fmul(value, slopes))
                 activated.append(builder.select(builder.fcmp_unordered(">", value, self.zero), value, scaled))
             within = builder.block
-        results = [builder.phi(self.type) for _ in values]
-        for result, value, other in zip(results, values, activated, strict=True):
-            result.add_incoming(value, without)
-            result.add_incoming(other, within)
+        return self.merge(values, without, activated, within)
+
+    def merge(self, values: list[Any], block: Any, others: list[Any], other_block: Any) -> list[Any]:
+        """Where two blocks meet, and the builder is: each value if the first led here, and the other if the second."""
+        results = [self.builder.phi(self.type) for _ in values]
+        for result, value, other in zip(results, values, others, strict=True):
+            result.add_incoming(value, block)
+            result.add_incoming(other, other_block)
         return results
 
 
@@ -239,13 +243,14 @@ def _emit_products(
     of row k of B. A whole panel's loop takes `STEPS` steps at once, so that it asks for each cache line of the next
     panel once, and a second one the steps that are left.
     """
-    builder = vectors.builder
-    sums = [(vectors.zero, vectors.zero) for _ in range(rows)]
+    sums = [vectors.zero] * (2 * rows)
     if rows < PANEL_ROWS:
-        return _emit_steps(vectors, a, b, row_of_b, _INT(0), depth, 1, None, sums)
-    whole = builder.and_(depth, _INT(-STEPS))
-    sums = _emit_steps(vectors, a, b, row_of_b, _INT(0), whole, STEPS, ahead, sums)
-    return _emit_steps(vectors, a, b, row_of_b, whole, depth, 1, None, sums)
+        sums = _emit_steps(vectors, a, b, row_of_b, _INT(0), depth, 1, None, sums)
+    else:
+        whole = vectors.builder.and_(depth, _INT(-STEPS))
+        sums = _emit_steps(vectors, a, b, row_of_b, _INT(0), whole, STEPS, ahead, sums)
+        sums = _emit_steps(vectors, a, b, row_of_b, whole, depth, 1, None, sums)
+    return list(zip(sums[::2], sums[1::2], strict=True))
 
 
 def _emit_steps(
@@ -257,9 +262,12 @@ def _emit_steps(
     end: Any,
     steps: int,
     ahead: Any,
-    sums: list[tuple[Any, Any]],
-) -> list[tuple[Any, Any]]:
-    """Emit a loop over k from ``first`` to ``end``, ``steps`` at once, and return the sums with its products added."""
+    sums: list[Any],
+) -> list[Any]:
+    """Emit a loop over k from ``first`` to ``end``, ``steps`` at once, and return the sums with its products added.
+
+    The sums are left and right of row 0, of row 1, and so on.
+    """
     builder = vectors.builder
     before = builder.block
     loop = builder.append_basic_block("tile.loop")
@@ -267,12 +275,12 @@ def _emit_steps(
     builder.cbranch(builder.icmp_signed("<", first, end), loop, after)
     builder.position_at_end(loop)
     k = builder.phi(_INT)
-    phis = [(builder.phi(vectors.type), builder.phi(vectors.type)) for _ in sums]
+    phis = [builder.phi(vectors.type) for _ in sums]
     if ahead is not None:
         next_panel = builder.gep(ahead, [builder.mul(k, _INT(AHEAD))])
         for line in range(0, steps * AHEAD * vectors.itemsize, CACHE_LINE):
             vectors.prefetch(vectors.offset(next_panel, line // vectors.itemsize))
-    new = phis
+    new = list(phis)
     for step in range(steps):
         now = builder.add(k, _INT(step))
         row = builder.gep(b, [row_of_b(now)])
@@ -282,28 +290,17 @@ def _emit_steps(
             for column in range(2):
                 vectors.prefetch(vectors.offset(later, column * vectors.lanes), level=1)
         column_of_a = builder.gep(a, [now])
-        added = []
-        for m, (left, right) in enumerate(new):
+        for m in range(len(sums) // 2):
             a_now = vectors.repeat(builder.load(vectors.offset(column_of_a, m * PITCH)))
-            added.append((vectors.multiply_add(a_now, b_now[0], left), vectors.multiply_add(a_now, b_now[1], right)))
-        new = added
+            for cell, b_part in enumerate(b_now, 2 * m):
+                new[cell] = vectors.multiply_add(a_now, b_part, new[cell])
     k_next = builder.add(k, _INT(steps))
-    k.add_incoming(first, before)
-    k.add_incoming(k_next, loop)
-    for pair, start, following in zip(phis, sums, new, strict=True):
-        for phi, value, value_next in zip(pair, start, following, strict=True):
-            phi.add_incoming(value, before)
-            phi.add_incoming(value_next, loop)
+    for phi, start, following in [(k, first, k_next), *zip(phis, sums, new, strict=True)]:
+        phi.add_incoming(start, before)
+        phi.add_incoming(following, loop)
     builder.cbranch(builder.icmp_signed("<", k_next, end), loop, after)
     builder.position_at_end(after)
-    results = []
-    for start, following in zip(sums, new, strict=True):
-        pair = (builder.phi(vectors.type), builder.phi(vectors.type))
-        for result, value, value_next in zip(pair, start, following, strict=True):
-            result.add_incoming(value, before)
-            result.add_incoming(value_next, loop)
-        results.append(pair)
-    return results
+    return vectors.merge(sums, before, new, loop)
 
 
 def _emit_tile(context: Any, builder: Any, signature: Any, arguments: Any, rows: int) -> Any:

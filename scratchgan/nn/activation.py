@@ -11,6 +11,13 @@ from ..tensor import Tensor
 from .module import Module
 
 
+def checked_slope(layer: Module, negative_slope: float) -> float:
+    """Return the slope of an activation that ``layer`` has in its own pass; ValueError unless it is at least 0."""
+    if not negative_slope >= 0:
+        raise ValueError(f"{type(layer).__name__}: negative_slope must be at least 0, got {negative_slope}")
+    return negative_slope
+
+
 class ReLU(Module):
     """max(x, 0)."""
 

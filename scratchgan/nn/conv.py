@@ -12,6 +12,7 @@ import numpy as np
 from .. import ops
 from ..tensor import Tensor
 from . import init
+from .activation import checked_slope
 from .module import Module, Parameter
 
 Pair = int | tuple[int, int]
@@ -41,10 +42,8 @@ class _Convolution(Module):
                 raise ValueError(
                     f"{type(self).__name__}: {side}_channels={channels} is not a multiple of groups={groups}"
                 )
-        if not negative_slope >= 0:
-            raise ValueError(f"{type(self).__name__}: negative_slope must be at least 0, got {negative_slope}")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.negative_slope = negative_slope
+        self.negative_slope = checked_slope(self, negative_slope)
         self.kernel_size, self.stride = self._pair("kernel_size", kernel_size, 1), self._pair("stride", stride, 1)
         self.padding, self.dilation = self._pair("padding", padding, 0), self._pair("dilation", dilation, 1)
         first, second = (in_channels, out_channels) if transposed else (out_channels, in_channels)

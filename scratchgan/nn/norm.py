@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import ops
 from ..tensor import Tensor, as_tensor
+from .activation import checked_slope
 from .module import Module, Parameter
 
 
@@ -38,10 +39,8 @@ class _BatchNorm(Module):
         *,
         negative_slope: float = 1.0,
     ):
-        if not negative_slope >= 0:
-            raise ValueError(f"{type(self).__name__}: negative_slope must be at least 0, got {negative_slope}")
         self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
-        self.negative_slope = negative_slope
+        self.negative_slope = checked_slope(self, negative_slope)
         self.weight, self.bias = _scale_and_shift(num_features, affine)
         self.register_buffer("running_mean", np.zeros(num_features, np.float32))
         self.register_buffer("running_var", np.ones(num_features, np.float32))
