@@ -4,11 +4,12 @@ A command is a module of this package that is named in `COMMANDS` and holds
 
     SUMMARY        one line for the list of commands
     EXAMPLES       lines for the end of its --help
-    add_arguments  (parser) -> None
+    add_arguments  (parser, words) -> None; ``words`` is what follows the command
     run            (arguments) -> exit code; raises for anything that goes wrong
 
-To build the parser every command is imported, so at its top a command imports the standard library only: NumPy
-arrives with the package itself, but Numba, rich, Pillow and the rest of scratchgan are imported inside ``run``.
+To list the commands every one is imported, so at its top a command imports the standard library only: NumPy arrives
+with the package itself, but Numba, rich, Pillow and the rest of scratchgan are imported inside its functions. A
+command's arguments are added when it is the one that was called.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import argparse
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 COMMANDS = ("train", "sample", "interpolate", "evaluate", "data", "gradcheck", "doctor")
@@ -46,6 +47,18 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+class _Command(_Parser):
+    """The parser of a command, which gets its arguments when it is used."""
+
+    add: Callable[[argparse.ArgumentParser, Sequence[str]], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        if self.add is not None:
+            add, self.add = self.add, None
+            add(self, list(args or ()))
+        return super().parse_known_args(args, namespace)
+
+
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the line breaks of descriptions and examples, and the names and explanations of options side by side."""
 
@@ -70,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     common: dict[str, Any] = {"formatter_class": _HelpFormatter, "allow_abbrev": False}
     parser = _Parser(prog="scratchgan", description=_DESCRIPTION, epilog=_EXAMPLES, parents=[debug], **common)
     parser.add_argument("--version", action="version", version=f"scratchgan {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", parser_class=_Parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", parser_class=_Command)
     for name in COMMANDS:
         command = importlib.import_module(f"{__name__}.{name}")
         subparser = commands.add_parser(
@@ -81,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
             parents=[debug],
             **common,
         )
-        command.add_arguments(subparser)
+        subparser.add = command.add_arguments
         subparser.set_defaults(run=command.run)
     return parser
 

@@ -13,37 +13,43 @@ if TYPE_CHECKING:
     from ..train import LoadedRun
 
 
-def add_generator_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what chooses a trained generator and the randomness that it is given."""
-    parser.add_argument("run_folder", type=Path, metavar="DIR", help="the folder of a run")
-    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the latent vectors (default: 0)")
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses a finished run and the randomness that it is given."""
+    parser.add_argument("run_folder", metavar="RUN", help="the folder of a run, or zoo:NAME")
+    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of what is random (default: 0)")
     parser.add_argument(
-        "--truncation",
-        type=_fraction,
+        "--truncation", "--psi",
+        type=fraction,
         default=1.0,
         metavar="PSI",
-        help="above 0, up to 1: scale latent vectors, for pictures more typical and less varied (default: 1)",
-    )
+        help="from 0 to 1: below 1 outputs are more typical and less varied (default: 1)",
+    )  # fmt: skip
     parser.add_argument(
         "--checkpoint",
         type=_step,
         default="last",
         metavar="STEP",
-        help="the step to use, or `best`, if the run was evaluated with --eval-every (default: the newest)",
+        help="the step to use, or `best`, if the run was judged with --eval-every (default: the newest)",
     )
-    parser.add_argument("--raw", action="store_true", help="use G's last weights and not their moving average")
+    parser.add_argument("--raw", action="store_true", help="use the last weights and not their moving average")
 
 
-def load_generator(arguments: argparse.Namespace) -> LoadedRun:
-    """Return the generator that `add_generator_arguments` asked for. Raises TrainError."""
-    from ..train import load_run
+def load_asked(arguments: argparse.Namespace) -> LoadedRun:
+    """Return the run that `add_run_arguments` asked for. Raises TrainError."""
+    from ..systems.zoo import load
 
-    return load_run(
+    return load(
         arguments.run_folder,
         "raw" if arguments.raw else "ema",
         arguments.checkpoint,
         on_notice=lambda text: print(f"scratchgan {arguments.command}: {text}", file=sys.stderr),
     )
+
+
+def name_of(arguments: argparse.Namespace) -> str:
+    """Return what a run is called in the files that are made of it."""
+    run = str(arguments.run_folder)
+    return run if run.startswith("zoo:") else Path(run).resolve().name
 
 
 def whole(least: int) -> Callable[[str], int]:
@@ -77,11 +83,12 @@ def _step(text: str) -> int | str:
     return text if text in ("best", "last") else whole(0)(text)
 
 
-def _fraction(text: str) -> float:
+def fraction(text: str) -> float:
+    """An argparse type: a number from 0 to 1."""
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0 and up to 1")
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 0 to 1")
     return number

@@ -6,6 +6,7 @@ Of toy faces, which are drawn on the spot, it can show more: one factor a row (-
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ EXAMPLES = """\
 _FACES_ONLY = ("vary", "set", "truth")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("source", metavar="NAME|PATH", help="a data set, as for scratchgan train --data")
     parser.add_argument("--n", type=whole(1), default=16, metavar="N", help="how many images (default: 16)")
     parser.add_argument(

@@ -4,6 +4,7 @@ suite() test, by its name in a Python file. Exit code 1 if a gradient is wrong o
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from .errors import UsageError
 
@@ -15,7 +16,7 @@ EXAMPLES = """\
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("what", metavar="FILE.py:NAME", help="where the operator is")
     parser.add_argument(
         "--shape", action="append", default=[], metavar="N,M,...", help="the shape of each argument, in order"

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import argparse
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import add_generator_arguments, file_of, load_generator, whole
-from .errors import UsageError
+from .arguments import add_run_arguments, file_of, load_asked, name_of, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +22,8 @@ EXAMPLES = """\
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_generator_arguments(parser)
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    add_run_arguments(parser)
     parser.add_argument("--points", type=whole(2), default=6, metavar="N", help="latent vectors to visit (default: 6)")
     parser.add_argument("--frames", type=whole(2), default=96, metavar="N", help="images in all (default: 96)")
     parser.add_argument(
@@ -44,15 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from ..train.pictures import image_grid, provenance, save_png
 
-    loaded = load_generator(arguments)
-    if not loaded.draws_images:
-        raise UsageError(
-            f"{arguments.run_folder} was trained on points, and its film is {arguments.run_folder / 'film.gif'}"
-        )
-    points = loaded.latents(arguments.points, arguments.seed, arguments.truncation)
-    images = loaded.draw(closed_walk(points, arguments.frames))
+    loaded = load_asked(arguments)
+    stops = loaded.inputs(arguments.points, arguments.seed, arguments.truncation)
+    images = loaded.draw(loaded.system.walk(stops, arguments.frames))
     scale = arguments.size_multiplier or max(1, 256 // max(images.shape[1:3]))
-    text = provenance(arguments.run_folder.resolve().name, loaded.step)
+    text = provenance(name_of(arguments), loaded.step)
     out: Path = arguments.out
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".gif":
@@ -60,39 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         columns = -(-arguments.frames // arguments.points)
         save_png(out, image_grid(images, columns, arguments.size_multiplier), text)
-    print(f"{out}: {len(images)} images between {len(points)} latent vectors, from step {loaded.step:,}")
+    print(f"{out}: {len(images)} images between {arguments.points} latent vectors, from step {loaded.step:,}")
     return 0
-
-
-def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
-    """Interpolate from vector ``a`` (t = 0) to ``b`` (t = 1) along the arc between them.
-
-    Normally distributed vectors of many dimensions lie near a sphere; the straight line between two of them cuts
-    through its inside, where the generator has seen nothing (T. White, "Sampling generative networks", 2016). The
-    formula is K. Shoemake's (1985), with the angle between the two directions. Where that is 0 or 180 degrees the
-    formula has no answer, and the straight line is taken.
-    """
-    import numpy as np
-
-    cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
-    angle = np.arccos(np.clip(cosine, -1, 1))
-    if np.sin(angle) < 1e-6:
-        return (1 - t) * a + t * b
-    return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
-
-
-def closed_walk(points: np.ndarray, frames: int) -> np.ndarray:
-    """Return ``frames`` latent vectors, float32 (frames, D), at even steps along points[0], points[1], ..., points[0].
-
-    ``points``: (K, D). The last vector lies one step before the first, so that a loop shows none twice.
-    """
-    import numpy as np
-
-    walk = np.empty((frames, points.shape[1]), np.float32)
-    for frame in range(frames):
-        point, part = divmod(frame * len(points), frames)
-        walk[frame] = slerp(points[point], points[(point + 1) % len(points)], part / frames)
-    return walk
 
 
 def _save_gif(path: Path, images: np.ndarray, fps: int, comment: str) -> None:

@@ -49,15 +49,20 @@ class _Speed:
 
 
 @contextmanager
-def display(total: int, first: int, batch: int, *, quiet: bool) -> Iterator[Display]:
-    """Show the steps from ``first`` (steps done before) to ``total``, each of ``batch`` images, on stderr."""
+def display(
+    total: int, first: int, batch: int, status: Callable[[Mapping[str, Any]], str], *, quiet: bool
+) -> Iterator[Display]:
+    """Show the steps from ``first`` (steps done before) to ``total``, each of ``batch`` images, on stderr.
+
+    ``status``: makes one line of a step's metrics.
+    """
     if quiet:
         yield _Silent()
     elif sys.stderr.isatty():
-        with _live(total, first, batch) as live:
+        with _live(total, first, batch, status) as live:
             yield live
     else:
-        yield _Lines(total, batch)
+        yield _Lines(total, batch, status)
 
 
 class _Silent:
@@ -71,19 +76,20 @@ class _Silent:
 class _Lines:
     """Whole lines, for a log file or a pipe: the first step, then one every few seconds, and the last step."""
 
-    def __init__(self, total: int, batch: int):
-        self.total, self.batch = total, batch
+    def __init__(self, total: int, batch: int, status: Callable[[Mapping[str, Any]], str]):
+        self.total, self.batch, self.status = total, batch, status
+        self.usual: set[str] = set()  # the metrics of an ordinary step; an evaluation adds scores
         self.speed = _Speed()
         self.compiled = 0
         self._last: dict[str, float] = {}  # when a line of each kind was printed
 
     def step(self, step: int, metrics: Mapping[str, Any]) -> None:
         speed = self.speed.add(step)
-        fid = metrics.get("fid")
-        if self._due("step") or step == self.total or fid is not None:
+        self.usual = self.usual or set(metrics)
+        if self._due("step") or step == self.total or not self.usual.issuperset(metrics):
             rate = f"  {_rate(speed, self.batch, self.total - step)}" if speed else ""
             width = len(f"{self.total:,}")
-            print(f"step {step:{width},}/{self.total:,}  {_summary(metrics, fid)}{rate}", file=sys.stderr, flush=True)
+            print(f"step {step:{width},}/{self.total:,}  {self.status(metrics)}{rate}", file=sys.stderr, flush=True)
 
     def compiling(self, kernel: str) -> None:
         self.speed.restart()
@@ -102,7 +108,7 @@ class _Lines:
 
 
 @contextmanager
-def _live(total: int, first: int, batch: int) -> Iterator[Display]:
+def _live(total: int, first: int, batch: int, status: Callable[[Mapping[str, Any]], str]) -> Iterator[Display]:
     from rich.console import Console, Group
     from rich.live import Live
     from rich.progress import BarColumn, Progress, TextColumn
@@ -122,14 +128,14 @@ def _live(total: int, first: int, batch: int) -> Iterator[Display]:
         def __init__(self) -> None:
             self.speed = _Speed()
             self.compiled = 0
-            self.fid: float | None = None  # of the newest evaluation
+            self.newest: dict[str, Any] = {}  # scores stay until the next evaluation
 
         def step(self, step: int, metrics: Mapping[str, Any]) -> None:
             speed = self.speed.add(step)
             rate = _rate(speed, batch, total - step) if speed else ""
             bar.update(task, completed=step, rate=rate)
-            self.fid = metrics.get("fid", self.fid)
-            below.plain = f"         {_summary(metrics, self.fid)}"
+            self.newest |= metrics
+            below.plain = f"         {status(self.newest)}"
 
         def compiling(self, kernel: str) -> None:
             self.speed.restart()
@@ -139,14 +145,6 @@ def _live(total: int, first: int, batch: int) -> Iterator[Display]:
     # A terminal's last frame stays on the screen, as the record of where training ended.
     with Live(Group(bar, below), console=Console(stderr=True), refresh_per_second=8):
         yield Bar()
-
-
-def _summary(metrics: Mapping[str, Any], fid: float | None) -> str:
-    quality = "" if fid is None else f"  FID {fid:.1f}"
-    return (
-        f"D(x) {metrics['d_real']:.2f}  D(G(z)) {metrics['d_fake']:.2f}  "
-        f"loss D {metrics['loss_d']:.3f}  G {metrics['loss_g']:.3f}{quality}"
-    )
 
 
 def _rate(speed: float, batch: int, steps_left: int) -> str:

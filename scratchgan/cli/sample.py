@@ -5,9 +5,10 @@ ones."""
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import add_generator_arguments, file_of, load_generator, whole
+from .arguments import add_run_arguments, file_of, load_asked, name_of, whole
 
 SUMMARY = "draw images with a trained generator"
 EXAMPLES = """\
@@ -18,9 +19,12 @@ EXAMPLES = """\
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_generator_arguments(parser)
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    add_run_arguments(parser)
     parser.add_argument("--n", type=whole(1), default=64, metavar="N", help="how many images (default: 64)")
+    parser.add_argument(
+        "--class", dest="label", metavar="NAME", help="of this class; `all`: a row of each (systems with classes)"
+    )
     parser.add_argument("--columns", type=whole(1), metavar="N", help="images in a row (default: as square as can be)")
     parser.add_argument(
         "--out",
@@ -32,19 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..train.pictures import image_grid, provenance, save_npz, save_png
-    from ..train.point_pictures import draw_points
+    from ..train.pictures import provenance, save_npz, save_png
 
-    loaded = load_generator(arguments)
-    images = loaded.sample(arguments.n, arguments.seed, arguments.truncation)
-    kind = "images" if loaded.draws_images else "points"
-    text = provenance(arguments.run_folder.resolve().name, loaded.step, kind)
+    loaded = load_asked(arguments)
+    system = loaded.system
+    outputs = loaded.sample(arguments.n, arguments.seed, arguments.truncation, arguments.label)
+    text = provenance(name_of(arguments), loaded.step, system.kind)
     out: Path = arguments.out
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".png":
-        picture = image_grid(images, arguments.columns) if loaded.draws_images else draw_points(images[:0], images)
-        save_png(out, picture, text)
+        save_png(out, system.picture(outputs, arguments.columns), text)
     else:
-        save_npz(out, {kind: images}, text["Source"])
-    print(f"{out}: {len(images)} {kind} from step {loaded.step:,}")
+        save_npz(out, {system.kind: outputs}, text["Source"])
+    print(f"{out}: {len(outputs)} {system.kind} from step {loaded.step:,}")
     return 0

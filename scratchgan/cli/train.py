@@ -1,4 +1,4 @@
-"""Train a generator and a discriminator on images, from the beginning or where a run stopped.
+"""Train a GAN, from the beginning or where a run stopped: `scratchgan train SYSTEM --help` lists its settings.
 
 A run is a folder: its settings (config.json), a line for each step (log.jsonl), pictures of samples, the curves, and
 checkpoints. Ctrl-C stops after the step with a checkpoint; a run that was killed goes on from its last one."""
@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arguments import whole
 
 if TYPE_CHECKING:
+    import dataclasses
+
     from ..data import Dataset
-    from ..train import TrainConfig, Trainer
+    from ..train import Settings, System, TrainConfig, Trainer
     from ..train.evaluation import Judge, OpenJudge
 
 SUMMARY = "train a GAN, or go on with a run"
@@ -29,69 +32,86 @@ EXAMPLES = """\
   scratchgan train --resume runs/fashion --steps 6000
 """
 
-# The options that are settings of TrainConfig. It checks their values; they reach it as text, as --set's do.
-_SETTINGS = {
-    "data": (
-        "NAME|PATH",
-        "toyfaces (default), fashion-mnist, mnist, ring8, grid25, swiss-roll; a folder of images, an .npz or IDX file",
-    ),
-    "steps": ("N", "training steps in all (default: 2500)"),
-    "batch": ("N", "images in a batch (default: 32)"),
-    "size": ("PX", "make images PX x PX: 16, 24, 28, 32, 48, 64, 96 or 128 suit (default: the data's own)"),
-    "seed": ("N", "of everything random (default: 0)"),
-    "device": ("cpu|cuda", "where to compute (default: cpu)"),
-    "precision": ("float32|tf32", "of convolutions; tf32: on a GPU's tensor cores (default: float32)"),
-    "loss": ("NAME", "bce (default), bce-saturating, hinge, lsgan or wgan-gp"),
-    "data-dir": ("DIR", "where to look for the files of fashion-mnist and mnist first"),
-    "limit": ("N", "use at most N images"),
-    "eval-every": ("N", "measure FID and more every N steps, and keep the best checkpoint (default: never)"),
-}
 
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    import dataclasses
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ..train import RunSettings, system_named, system_names
+
+    system = named_system(words)
     run = parser.add_argument_group("the run")
+    parser.add_argument("system", nargs="?", metavar="SYSTEM", help=_systems())
     run.add_argument("--out", type=Path, metavar="DIR", help="a new folder for the run (default: runs/<data>)")
     run.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in DIR")
     run.add_argument("--threads", type=whole(1), metavar="N", help="for the kernels (default: every core)")
     run.add_argument("--quiet", action="store_true", help="show no progress")
     settings = parser.add_argument_group("its settings, kept in config.json")
-    for name, (metavar, text) in _SETTINGS.items():
-        settings.add_argument(f"--{name}", metavar=metavar, help=text)
-    settings.add_argument(
-        "--cuda-graph", action="store_true", help="device cuda: launch a step as one CUDA graph, faster if it is small"
-    )
-    settings.add_argument("--skip-bad", action="store_true", help="leave out images that can't be read")
+    kind = system_named(system or system_names()[0])
+    for group in (RunSettings, kind.Settings):
+        for field in dataclasses.fields(group):
+            if field.metadata["option"]:
+                _add_setting(settings, group, field, kind.defaults.get(field.name, field.default))
     settings.add_argument(
         "--config", type=Path, metavar="FILE", help="take settings from a JSON file, such as a run's config.json"
     )
-    settings.add_argument("--recipe", metavar="NAME", help="start from these settings: points, faces64 or reference")
+    recipes = ", ".join(kind.recipes) or "none"
+    settings.add_argument("--recipe", metavar="NAME", help=f"start from measured settings; of {kind.name}: {recipes}")
     settings.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting")
     settings.add_argument("--settings", action=_ListSettings, help="list all settings with their defaults, and exit")
 
 
+def named_system(words: Sequence[str]) -> str | None:
+    """Return the system that the words of a command line begin with, None if they do not begin with one."""
+    from ..train import system_names
+
+    return words[0] if words and words[0] in system_names() else None
+
+
+def _systems() -> str:
+    """Return the help of SYSTEM: what there is to train."""
+    from ..train import system_named, system_names
+
+    lines = "; ".join(f"{name}: {system_named(name).summary}" for name in system_names())
+    return f"what to train, before any option (default: gan, or points for such data). {lines}"
+
+
+def _add_setting(
+    parser: argparse._ArgumentGroup, group: type[Settings], field: dataclasses.Field[Any], default: Any
+) -> None:
+    """Add the option of a setting. Its value reaches the settings as text, as --set's does, and is checked there."""
+    from ..train.settings import as_text
+
+    option = f"--{field.name.replace('_', '-')}"
+    text = field.metadata["help"]
+    if isinstance(default, bool):
+        parser.add_argument(option, action="store_const", const="true", dest=field.name, help=text)
+        return
+    among = field.metadata["choices"]
+    listed = f"; one of {', '.join(among)}" if len(among) > 2 else ""
+    shown = "" if default is None else f" (default: {as_text(default)})"
+    parser.add_argument(option, metavar=group.metavar(field), dest=field.name, help=f"{text}{listed}{shown}")
+
+
 class _ListSettings(argparse.Action):
-    """--settings: print TrainConfig's fields and exit."""
+    """--settings: print every setting of the run's system and exit."""
 
     def __init__(self, option_strings: list[str], dest: str, help: str):
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: Any) -> None:
         import dataclasses
 
-        from ..train import TrainConfig
+        from ..train import RunSettings, TrainConfig, system_names
+        from ..train.settings import as_text
 
-        for field in dataclasses.fields(TrainConfig):
-            choices = field.metadata["choices"]
-            among = f" ({', '.join(choices)})" if choices else ""
-            print(f"{f'{field.name}={_written(field.default)}':<24} {field.metadata['help']}{among}")
+        config = TrainConfig(namespace.system or system_names()[0])
+        values = config.as_dict()
+        for group in (RunSettings, config.kind.Settings):
+            for field in dataclasses.fields(group):
+                choices = field.metadata["choices"]
+                among = f" ({', '.join(choices)})" if choices else ""
+                print(f"{f'{field.name}={as_text(values[field.name])}':<24} {field.metadata['help']}{among}")
         parser.exit()
-
-
-def _written(value: Any) -> str:
-    """Return a setting's value as --set takes it."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -112,26 +132,37 @@ def _given_settings(arguments: argparse.Namespace) -> dict[str, str]:
         if not equals:
             raise ConfigError(f"--set {item}: write it as KEY=VALUE, such as --set width=64")
         settings[key] = value
-    for option in _SETTINGS:
-        name = option.replace("-", "_")
-        value = getattr(arguments, name)
+    for field in _option_fields(arguments.system):
+        name = field.name
+        value = getattr(arguments, name, None)
         if value is None:
             continue
         if settings.setdefault(name, value) != value:
+            option = name.replace("_", "-")
             raise ConfigError(f"--{option} {value} and --set {name}={settings[name]} differ: give one of them")
-    settings |= {name: "true" for name in ("skip_bad", "cuda_graph") if getattr(arguments, name)}
     return settings
+
+
+def _option_fields(system: str | None) -> list[dataclasses.Field[Any]]:
+    """Return the settings that the command line has options for."""
+    import dataclasses
+
+    from ..train import RunSettings, system_named, system_names
+
+    groups = (RunSettings, system_named(system or system_names()[0]).Settings)
+    return [field for group in groups for field in dataclasses.fields(group) if field.metadata["option"]]
 
 
 def _started(arguments: argparse.Namespace, settings: dict[str, str]) -> Trainer:
     """Return the trainer of a new run, or of the one to resume."""
     from ..device import require_cuda
-    from ..train import ConfigError, TrainConfig, Trainer, open_training_data, recipe
+    from ..train import ConfigError, TrainConfig, Trainer, from_recipe, open_training_data
 
     if arguments.resume is not None:
-        for option in ("out", "config", "recipe"):
+        for option in ("system", "out", "config", "recipe"):
             if getattr(arguments, option) is not None:
-                raise ConfigError(f"--{option} is for a new run, --resume for an old one: give one of them")
+                name = option if option == "system" else f"--{option}"
+                raise ConfigError(f"{name} is for a new run, --resume for an old one: give one of them")
         return Trainer.resume(
             arguments.resume,
             settings=settings,
@@ -140,16 +171,16 @@ def _started(arguments: argparse.Namespace, settings: dict[str, str]) -> Trainer
             on_notice=_notice,
         )
     if arguments.config is None:
-        config = recipe(arguments.recipe, settings.get("data"))
+        config = from_recipe(arguments.system, arguments.recipe, settings.get("data"))
     elif arguments.recipe is None:
         config = TrainConfig.from_json(arguments.config)
     else:
         raise ConfigError("--config and --recipe are two places to start from: give one of them")
     config = config.with_overrides(settings)
-    if config.device == "cuda":
+    if config.run.device == "cuda":
         require_cuda()  # before the data, which may be a download
     dataset = open_training_data(config, quiet=arguments.quiet)
-    return Trainer(
+    return Trainer.start(
         config,
         arguments.out or _fresh_folder(config),
         dataset,
@@ -159,21 +190,25 @@ def _started(arguments: argparse.Namespace, settings: dict[str, str]) -> Trainer
 
 
 def _judge_opener(quiet: bool) -> OpenJudge:
-    """Return what the trainer calls if the run is to be evaluated: it may have to train the evaluator first."""
+    """Return what the trainer calls if the run is to be judged: an evaluator may have to be trained first."""
 
-    def open_it(config: TrainConfig, dataset: Dataset) -> Judge:
-        from ..metrics import open_judge
+    def open_it(system: System, dataset: Dataset, n: int) -> Judge:
         from .progress import stages
 
         with stages(quiet=quiet) as progress:
-            return open_judge(config, dataset, on_progress=progress, on_notice=_notice)
+            return system.judge(dataset, n, on_progress=progress, on_notice=_notice)
 
     return open_it
 
 
 def _fresh_folder(config: TrainConfig) -> Path:
-    """Return runs/<data>, or with a number after it if that is taken."""
-    name = Path(config.data).resolve().name.split(".")[0] or "run"
+    """Return runs/<data>, or runs/<system>-<data> where another system learns from it by default; numbered if taken."""
+    from ..train import system_for
+
+    data = config.run.data
+    name = Path(data).resolve().name.split(".")[0] or "run"
+    if config.system != system_for(data):
+        name = f"{config.system}-{name}"
     folder, number = Path("runs") / name, 1
     while folder.exists():
         number += 1
@@ -194,14 +229,14 @@ def _use_threads(count: int) -> None:
 def _train(trainer: Trainer, quiet: bool) -> int:
     from .progress import display
 
-    config, first = trainer.config, trainer.step
-    if first == config.steps:
+    run, first = trainer.config.run, trainer.step
+    if first == run.steps:
         print(f"{trainer.out} is at step {first:,} already: give more --steps to go on with it")
         return 0
     if not quiet:
         print(_introduction(trainer), file=sys.stderr)
     try:
-        with display(config.steps, first, config.batch, quiet=quiet) as shown:
+        with display(run.steps, first, run.batch, trainer.game.system.status, quiet=quiet) as shown:
             trainer.run(on_step=shown.step, on_compile=shown.compiling)
     except KeyboardInterrupt:
         from ..train.checkpoint import checkpoint_steps
@@ -216,25 +251,22 @@ def _train(trainer: Trainer, quiet: bool) -> int:
 
 
 def _introduction(trainer: Trainer) -> str:
-    shape = trainer.dataset.shape
-    what = f"images, {' x '.join(map(str, shape))}" if len(shape) == 3 else "points"
-    g, d = (
-        sum(parameter.size for parameter in network.parameters())
-        for network in (trainer.game.generator, trainer.game.discriminator)
+    dataset, system = trainer.dataset, trainer.game.system
+    sizes = f", {' x '.join(map(str, dataset.shape))}" if len(dataset.shape) > 1 else ""
+    weights = ", ".join(
+        f"{name} {sum(parameter.size for parameter in network.parameters()):,}"
+        for name, network in system.networks.items()
     )
-    return f"{trainer.dataset.name}: {len(trainer.dataset):,} {what}; G has {g:,} weights, D {d:,}; run {trainer.out}"
+    return f"{dataset.name}: {len(dataset):,} {system.kind}{sizes}; weights: {weights}; run {trainer.out}"
 
 
 def _conclusion(trainer: Trainer) -> str:
-    out = trainer.out
-    lines = [f"samples: {out / 'samples' / f'step-{trainer.step:06d}.png'}", f"curves:  {out / 'curves.png'}"]
-    if len(trainer.dataset.shape) == 3:
-        more = [f"scratchgan sample {out} --n 64 --out grid.png", f"scratchgan interpolate {out} --out walk.gif"]
-    else:
-        lines.append(f"film:    {out / 'film.gif'}")
-        more = [f"scratchgan sample {out} --n 5000 --out points.npz"]
-    lines += [f"quality: scratchgan evaluate {out}", f"more:    {more[0]}"]
-    return "\n".join(lines + [f"         {line}" for line in more[1:]])
+    out, system = trainer.out, trainer.game.system
+    files = {"samples": out / "samples" / f"step-{trainer.step:06d}.png", "curves": out / "curves.png"}
+    lines = [f"{f'{name}:':<8} {path}" for name, path in (files | system.files(out)).items()]
+    first, *more = system.next_commands(out)
+    lines += [f"quality: scratchgan evaluate {out}", f"more:    {first}"]
+    return "\n".join(lines + [f"         {command}" for command in more])
 
 
 def _notice(text: str) -> None:

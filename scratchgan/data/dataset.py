@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,6 +41,9 @@ class Dataset(Protocol):
 
     def images(self, indices: ArrayLike) -> NDArray[np.float32]:
         """The images at `indices` (int, M) as float32 (M, C, H, W) in [-1, 1], or the points (M, 2)."""
+
+    def fields(self, indices: ArrayLike) -> dict[str, NDArray[Any]]:
+        """All that is known of those at `indices`, by name: "image" as `images` gives them, "label" if labelled."""
 
     def fingerprint(self) -> str:
         """A short hex digest of the contents, by which a resumed run recognises its data."""
@@ -101,6 +104,11 @@ class ArrayDataset:
         floats /= np.float32(127.5)
         floats -= np.float32(1)
         return floats
+
+    def fields(self, indices: ArrayLike) -> dict[str, NDArray[Any]]:
+        """ "image" as `images` gives them, and "label", int64 (M,), if the data is labelled."""
+        labels = {} if self.labels is None else {"label": self.labels[np.asarray(indices)]}
+        return {"image": self.images(indices), **labels}
 
     def fingerprint(self) -> str:
         """16 hex digits of a SHA-256 over shape, pixels, labels and class names (not `name`: a moved

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from .dataset import DataError, Dataset
 
-Batch = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64] | None]
+#: A batch's fields by name: "index" int64 (B,), and those of `Dataset.fields`.
+Batch = dict[str, NDArray[Any]]
 
 
 class Loader:
-    """An endless iterator of (indices, images, labels) batches.
+    """An endless iterator of batches: dictionaries of fields.
 
     Every epoch visits every image once, in a permutation that depends on (seed, epoch) alone, so
     "epoch 12, position 640" is all there is to remember: there is no generator state to save. When an
@@ -30,8 +31,8 @@ class Loader:
         seed: of the permutations; any integer from 0.
         shuffle: with False, every epoch is in the data set's own order.
 
-    Each `next(loader)` gives indices int64 (B,), images float32 (B, C, H, W) in [-1, 1] and labels int64
-    (B,), or None when the data set has none.
+    Each `next(loader)` gives "index", int64 (B,), and the data set's own fields: "image", float32 (B, C, H, W) in
+    [-1, 1], and "label", int64 (B,), where it has labels.
 
     Raises:
         DataError: when `batch_size` is below 1 or above the data set's size, or `seed` below 0.
@@ -73,8 +74,7 @@ class Loader:
             indices = np.concatenate([indices, self._order[:missing]])
         else:
             indices = indices.copy()  # the caller may keep or change it; the epoch's order is ours
-        labels = None if self.dataset.labels is None else self.dataset.labels[indices]
-        return indices, self.dataset.images(indices), labels
+        return {"index": indices, **self.dataset.fields(indices)}
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands, as JSON-ready values: `load_state_dict` goes on with the next batch."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -77,6 +77,10 @@ class PointDataset:
     def images(self, indices: ArrayLike) -> NDArray[np.float32]:
         """The points at `indices` (int, M) as float32 (M,2); "images" is the protocol's word."""
         return self.points[np.asarray(indices)]
+
+    def fields(self, indices: ArrayLike) -> dict[str, NDArray[Any]]:
+        """ "image", the points as `images` gives them, and "label", the mode of each, int64 (M,)."""
+        return {"image": self.images(indices), "label": self.labels[np.asarray(indices)]}
 
     def fingerprint(self) -> str:
         """16 hex digits of a SHA-256 over the points."""

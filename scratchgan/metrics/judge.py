@@ -55,6 +55,9 @@ class Judge:
     metric, or more than there are real ones, and EvaluatorError if the evaluator may not score.
     """
 
+    best_by = "fid"
+    higher_is_better = False
+
     def __init__(self, evaluator: ModeEvaluator, images: RealImages, n: int):
         evaluator.check_gates()
         check_count(n, evaluator, min(len(images.real), len(images.floor)))

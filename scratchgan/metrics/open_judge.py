@@ -11,7 +11,7 @@ import numpy as np
 
 from ..data import ArrayDataset, Dataset, PointDataset, open_dataset, toyfaces
 from ..data.mnist import NAMED_SETS
-from ..train import TrainConfig
+from ..train import RunSettings
 from .checks import MetricError
 from .evaluators import Classifier, FactorRegressor, OnProgress, open_evaluator
 from .evaluators.factors import mode_numbers
@@ -25,7 +25,7 @@ _log_notice = logging.getLogger("scratchgan").warning
 
 
 def open_judge(
-    config: TrainConfig,
+    run: RunSettings,
     training: Dataset,
     n: int | None = None,
     *,
@@ -33,7 +33,7 @@ def open_judge(
     on_notice: Callable[[str], None] = _log_notice,
     folder: Path | None = None,
 ) -> Judge:
-    """Return a judge of n images (``config.eval_images`` unless given) for runs of this config on ``training``.
+    """Return a judge of n images (``run.eval_images`` unless given) for a run with these settings on ``training``.
 
     Toy faces are judged by a factor regressor, against other pictures of the same persons. Fashion-MNIST and MNIST are
     judged by a classifier of their training images, against half of their test images, and the other half is the floor.
@@ -43,8 +43,8 @@ def open_judge(
     The first judge of its kind trains its evaluator, which takes a minute or two, and keeps it (`open_evaluator`).
     Raises MetricError for data without labels, or if n is too small or too large; EvaluatorError; DataError.
     """
-    n = config.eval_images if n is None else n
-    if config.data == "toyfaces":
+    n = run.eval_images if n is None else n
+    if run.data == "toyfaces":
         regressor = _face_evaluator(training, n)
         open_evaluator(regressor, folder=folder, on_progress=on_progress, on_notice=on_notice)
         return judge_of_faces(regressor, training, n)
@@ -55,11 +55,9 @@ def open_judge(
             f"{training.name} has no labels, so there is no evaluator for it: toyfaces and labelled data can be "
             "evaluated (a folder of one folder for each class, or an .npz with labels)"
         )
-    if config.data in NAMED_SETS:
+    if run.data in NAMED_SETS:
         channels, size, _ = training.shape
-        test = open_dataset(
-            config.data, size=size, channels=channels, split="test", data_dir=config.data_dir, quiet=True
-        )
+        test = open_dataset(run.data, size=size, channels=channels, split="test", data_dir=run.data_dir, quiet=True)
         # The floor comes from the test images too: among training images, every one would be a copy of itself.
         halves = np.array_split(np.random.default_rng(0).permutation(len(test)), 2)
         learnt, (real, floor) = training, (test.pixels[half] for half in halves)

@@ -3,12 +3,11 @@
 runs/fashion/
     config.json         every setting (`TrainConfig`)
     log.jsonl           one line for each logged step (`scratchgan.train.log`)
-    real.png            some of the real images
-    samples/            step-000100.png, ...: what the averaged G makes of 64 fixed latent vectors
-    film.gif            of a finished run on points: its samples, from the first picture to the last
-    curves.png          losses, answers of D, and evaluations, against the step
+    real.png            some of the real data
+    samples/            step-000100.png, ...: what the networks make of the same inputs each time
+    curves.png          what the system measures, and evaluations, against the step
     checkpoints/        step-000100.safetensors, ... (`scratchgan.train.checkpoint`); with evaluations best.safetensors,
-                        that of the step with the lowest FID
+                        that of the best step
     .lock               the number of the process that is training here
 """
 
@@ -22,7 +21,8 @@ import weakref
 from pathlib import Path
 
 from .atomic import remove_partial, write_atomically
-from .config import ConfigError, TrainConfig
+from .config import TrainConfig
+from .settings import ConfigError
 
 #: Where notices go unless the caller takes them: Python's logging, which by default prints them on stderr.
 log_notice = logging.getLogger("scratchgan").warning
@@ -41,7 +41,6 @@ class RunFolder:
         self.log = path / "log.jsonl"
         self.real = path / "real.png"
         self.curves = path / "curves.png"
-        self.film = path / "film.gif"
         self.samples = path / "samples"
         self.checkpoints = path / "checkpoints"
         self._lock = _lock(path)
@@ -91,14 +90,9 @@ def read_config(path: Path) -> TrainConfig:
         what = "holds no run (there is no config.json in it)" if path.is_dir() else "is not a folder"
         raise TrainError(f"{path} {what}: a run is started with scratchgan train --out {path}")
     try:
-        config = TrainConfig.from_json(path / "config.json")
+        return TrainConfig.from_json(path / "config.json")
     except ConfigError as error:
         raise TrainError(str(error)) from error
-    try:
-        _ = config.shape
-    except ConfigError as error:
-        raise TrainError(f"{path / 'config.json'}: {error}") from error
-    return config
 
 
 def _remove_empty(path: Path, made: bool) -> None:

@@ -7,20 +7,19 @@ beyond the checkpoint (lines of the log, pictures) is cut off or written again w
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import __version__, kernels
-from ..data import POINT_SETS, Dataset, Loader, open_dataset, point_dataset
-from ..data.points import POINTS_COUNT
+from ..data import Dataset, Loader
 from ..device import require_cuda, require_tensor_cores
 from .atomic import write_atomically
 from .checkpoint import (
@@ -32,14 +31,15 @@ from .checkpoint import (
     remove_old_checkpoints,
     save_checkpoint,
 )
-from .config import RESUMABLE, ConfigError, TrainConfig
+from .config import TrainConfig
+from .curves import draw_curves
 from .evaluation import Evaluation, OpenJudge
 from .folder import RunFolder, TrainError, log_notice
-from .gallery import open_gallery
 from .game import DivergedError, Game
 from .log import RunLog, read_log
-from .pictures import draw_curves, provenance, save_png
-from .watch import Watch
+from .pictures import provenance, save_png
+from .settings import ConfigError
+from .system import System
 
 OnStep = Callable[[int, dict[str, float]], None]
 OnText = Callable[[str], None]
@@ -47,50 +47,74 @@ OnText = Callable[[str], None]
 
 def open_training_data(config: TrainConfig, *, quiet: bool = False) -> Dataset:
     """Open the data set that a config names. Raises DataError."""
-    if config.data in POINT_SETS:
-        return point_dataset(config.data, config.limit or POINTS_COUNT)
-    return open_dataset(
-        config.data,
-        size=config.size,
-        channels=config.channels,
-        data_dir=config.data_dir,
-        skip_bad=config.skip_bad,
-        limit=config.limit,
-        quiet=quiet,
-    )
+    return config.kind.open_data(config.run, config.own, quiet=quiet)
+
+
+@dataclass
+class Run:
+    """All that a run is while it trains: what is trained, on what, where it is kept, and how far it is."""
+
+    config: TrainConfig
+    folder: RunFolder
+    game: Game
+    loader: Loader
+    evaluation: Evaluation | None
+    step: int = 0
+
+    @property
+    def system(self) -> System:
+        """What is trained."""
+        return self.game.system
+
+    @property
+    def dataset(self) -> Dataset:
+        """What it learns from."""
+        return self.loader.dataset
 
 
 class Trainer:
-    """A run: the game, its data, and its folder, which stays locked until `close` (or the end of a ``with`` block).
+    """Trains a run in its folder, which stays locked until `close` (or the end of a ``with`` block).
 
-    ``Trainer(config, out, dataset)`` starts a run in a new or empty folder; `Trainer.resume` goes on with one.
-    ``step`` is the number of steps done, ``config`` the settings with nothing left open (`TrainConfig.completed`).
-    ``on_notice`` is called with a line of text when something is worth a person's attention (a damaged checkpoint
-    passed over, signs of collapse); by default it goes to the log of the `logging` module. With ``eval_every`` in the
-    config the samples are judged as training goes on, by what ``open_judge(config, dataset)`` returns (see
-    `scratchgan.train.evaluation`; `scratchgan.metrics.open_judge` is one), and the best checkpoint is kept.
-
-    Raises ConfigError or DataError before anything is written, and TrainError if the folder can't be used.
+    `Trainer.start` makes a run in a new or empty folder; `Trainer.resume` goes on with one. Both take ``on_notice``,
+    which is called with a line of text when something is worth a person's attention (a damaged checkpoint passed over,
+    signs of collapse); by default it goes to the log of the `logging` module. With ``eval_every`` in the settings the
+    samples are judged as training goes on, by the system's judge or by ``open_judge(system, dataset, n)``, and the
+    best checkpoint is kept.
     """
 
-    config: TrainConfig
-    out: Path
-    step: int
+    def __init__(self, run: Run, on_notice: OnText = log_notice):
+        self.state, self._on_notice = run, on_notice
+        self._saved = run.step  # the newest checkpoint's step
+        # A GPU is waited for only where its numbers are shown or kept: the newest that were read, the steps since then
+        # and the seconds that they took.
+        self._metrics: dict[str, float] = {}
+        self._unread, self._seconds = 0, 0.0
+        self._real = run.system.real(run.dataset)
+        self._watch = run.system.watch(self._real)
+        with self._writing():
+            self._log = RunLog.resume(run.folder.log, run.step)
+            if run.evaluation is not None:
+                run.evaluation.go_on(read_log(run.folder.log), on_notice)
+            if not run.folder.real.exists():
+                kind = f"real {run.system.kind} of {run.dataset.name}"
+                save_png(run.folder.real, run.system.picture_of_real(self._real, run.dataset), {"Source": kind})
 
-    def __init__(
-        self,
+    @classmethod
+    def start(
+        cls,
         config: TrainConfig,
         out: str | Path,
         dataset: Dataset,
         *,
         open_judge: OpenJudge | None = None,
         on_notice: OnText = log_notice,
-    ):
-        config = _completed(config, dataset)
+    ) -> Trainer:
+        """Begin a run. Raises ConfigError or DataError before anything is written, and TrainError if the folder can't
+        be used."""
+        config = config.completed(dataset)
         game, loader = _assemble(config, dataset)
-        evaluation = Evaluation.open(config, dataset, open_judge)
-        folder = RunFolder.create(Path(out), config)
-        self._begin(config, folder, game, loader, evaluation, on_notice, step=0)
+        evaluation = Evaluation.open(config, game.system, dataset, open_judge)
+        return cls(Run(config, RunFolder.create(Path(out), config), game, loader, evaluation), on_notice)
 
     @classmethod
     def resume(
@@ -107,97 +131,58 @@ class Trainer:
         """Go on with the run in a folder from its newest good checkpoint (from the beginning, if there is none yet).
 
         ``dataset``: opened by the run's config unless given. ``steps``: the new total. ``settings``: others to change,
-        as text, of those in `scratchgan.train.config.RESUMABLE`. ``quiet``: no progress bar while the data set is
+        as text, of those that may change (`TrainConfig.resumable`). ``quiet``: no progress bar while the data set is
         opened. Raises ConfigError, DataError or TrainError.
         """
-        folder, config = RunFolder.open(Path(out))
+        folder, started = RunFolder.open(Path(out))
         try:
-            return cls._resumed(folder, config, dataset, steps, settings or {}, quiet, open_judge, on_notice)
+            wanted = started.with_overrides({**(settings or {}), **({} if steps is None else {"steps": str(steps)})})
+            _check_unchanged(started, wanted, f"{folder.path} was started with")
+            found = _newest(folder, wanted, on_notice)
+            if dataset is None:
+                dataset = open_training_data(wanted, quiet=quiet)
+            game, loader = _assemble(wanted.completed(dataset), dataset)
+            evaluation = Evaluation.open(wanted, game.system, dataset, open_judge)
+            if found is not None:
+                _restore(found[1], game, loader, checkpoint_path(folder.checkpoints, found[0]))
+            run = Run(wanted, folder, game, loader, evaluation, step=0 if found is None else found[0])
+            trainer = cls(run, on_notice)
+            with trainer._writing():
+                write_atomically(folder.config, wanted.to_json().encode())
+            return trainer
         except BaseException:
             folder.release()
             raise
 
-    @classmethod
-    def _resumed(
-        cls,
-        folder: RunFolder,
-        config: TrainConfig,
-        dataset: Dataset | None,
-        steps: int | None,
-        settings: Mapping[str, str],
-        quiet: bool,
-        open_judge: OpenJudge | None,
-        on_notice: OnText,
-    ) -> Trainer:
-        wanted = config.with_overrides({**settings, **({} if steps is None else {"steps": str(steps)})})
-        _check_unchanged(config, wanted, f"{folder.path} was started with")
-        try:
-            found = newest_checkpoint(folder.checkpoints, on_notice, set_aside=True)
-        except CheckpointError as error:
-            raise TrainError(str(error)) from error
-        step = 0
-        if found is None:
-            on_notice(f"{folder.path} has no checkpoint yet: starting again from step 0")
-        else:
-            step, checkpoint = found
-            saved = _config_of(checkpoint, folder)
-            _check_unchanged(saved, wanted, f"{folder.checkpoints} was written with")
-        if wanted.steps < step:
-            raise TrainError(f"{folder.path} is at step {step} already, beyond steps={wanted.steps}: give more steps")
-        if dataset is None:
-            dataset = open_training_data(wanted, quiet=quiet)
-        game, loader = _assemble(_completed(wanted, dataset), dataset)
-        evaluation = Evaluation.open(wanted, dataset, open_judge)
-        if found is not None:
-            try:
-                game.load(checkpoint)
-                loader.load_state_dict(checkpoint.state["loader"])
-            except (ValueError, KeyError) as error:
-                version = checkpoint.state.get("version", "unknown")
-                reason = str(error).splitlines()[0]
-                raise TrainError(
-                    f"{checkpoint_path(folder.checkpoints, step)} was written by scratchgan {version}, and does not "
-                    f"fit this one ({__version__}): {reason}"
-                ) from error
-        trainer = cls.__new__(cls)
-        trainer._begin(wanted, folder, game, loader, evaluation, on_notice, step)
-        with trainer._writing():
-            write_atomically(folder.config, wanted.to_json().encode())
-        return trainer
+    @property
+    def config(self) -> TrainConfig:
+        """The settings, with nothing left open (`TrainConfig.completed`)."""
+        return self.state.config
 
-    def _begin(
-        self,
-        config: TrainConfig,
-        folder: RunFolder,
-        game: Game,
-        loader: Loader,
-        evaluation: Evaluation | None,
-        on_notice: OnText,
-        step: int,
-    ) -> None:
-        self.config, self.out, self.step = config, folder.path, step
-        self.game, self.dataset = game, loader.dataset
-        self._folder, self._loader, self._on_notice = folder, loader, on_notice
-        self._evaluation = evaluation
-        self._saved = step  # the newest checkpoint's step
-        # A GPU is waited for only where its numbers are shown or kept: the newest that were read, the steps since then
-        # and the seconds that they took.
-        self._metrics: dict[str, float] = {}
-        self._unread, self._seconds = 0, 0.0
-        self._gallery = open_gallery(self.dataset)
-        self._watch = Watch(self._gallery.real, probability=game.loss.probability)
-        with self._writing():
-            self._log = RunLog.resume(folder.log, step)
-            if evaluation is not None:
-                evaluation.go_on(read_log(folder.log), on_notice)
-            if not folder.real.exists():
-                kind = f"real {self._gallery.kind} of {self.dataset.name}"
-                save_png(folder.real, self._gallery.real_picture(), {"Source": kind})
+    @property
+    def game(self) -> Game:
+        """What is trained."""
+        return self.state.game
+
+    @property
+    def dataset(self) -> Dataset:
+        """What it learns from."""
+        return self.state.dataset
+
+    @property
+    def out(self) -> Path:
+        """The run's folder."""
+        return self.state.folder.path
+
+    @property
+    def step(self) -> int:
+        """The number of steps done."""
+        return self.state.step
 
     def close(self) -> None:
         """Close the log and release the folder's lock."""
         self._log.close()
-        self._folder.release()
+        self.state.folder.release()
 
     def __enter__(self) -> Trainer:
         return self
@@ -206,7 +191,7 @@ class Trainer:
         self.close()
 
     def run(self, on_step: OnStep | None = None, on_compile: OnText | None = None) -> None:
-        """Train until ``config.steps``; a run that is there already returns at once.
+        """Train until the run's ``steps``; a run that is there already returns at once.
 
         ``on_step(step, metrics)`` is called after every step with what `scratchgan.train.log` describes (on a GPU, of
         the newest step whose numbers were due to be read);
@@ -217,12 +202,12 @@ class Trainer:
         checkpoints written before stay, and the run can be resumed from the last.
         """
         with _ctrl_c_noted(self._on_notice) as interrupted, _compiling(on_compile), self._compiling_ahead():
-            while self.step < self.config.steps and not interrupted:
+            while self.step < self.config.run.steps and not interrupted:
                 with self._writing():
                     metrics = self._advance()
                 if on_step is not None:
                     on_step(self.step, metrics)
-            if self.step < self.config.steps:
+            if self.step < self.config.run.steps:
                 with self._writing(), self._divergence_told(self.step):
                     if self._unread:
                         self.game.metrics()
@@ -230,40 +215,40 @@ class Trainer:
                 raise KeyboardInterrupt
 
     def _compiling_ahead(self) -> AbstractContextManager[None]:
-        convolves = self.config.device == "cpu" and len(self.config.shape) == 3
+        convolves = self.config.run.device == "cpu" and self.state.system.convolves
         return kernels.compile_ahead() if convolves else nullcontext()
 
     def _advance(self) -> dict[str, float]:
         """Take one step and write down what is due; return the newest metrics that were read."""
-        config, step = self.config, self.step + 1
-        last = step == config.steps
+        run, evaluation, step = self.config.run, self.state.evaluation, self.step + 1
+        last = step == run.steps
         start = time.perf_counter()
-        every = (config.log_every, config.sample_every, config.checkpoint_every, config.eval_every or config.steps)
-        read = config.device == "cpu" or last or not self._metrics or any(step % n == 0 for n in every)
+        every = (run.log_every, run.sample_every, run.checkpoint_every, run.eval_every or run.steps)
+        read = run.device == "cpu" or last or not self._metrics or any(step % n == 0 for n in every)
         with self._divergence_told(step), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            self.game.advance(lambda: next(self._loader)[1])
+            self.game.advance(lambda: next(self.state.loader))
             metrics = self.game.metrics() if read else self._metrics
-        self.step = step
+        self.state.step = step
         self._unread += 1
         self._seconds += time.perf_counter() - start
         if not read:
             return metrics
-        metrics["images_per_second"] = config.batch * self._unread / self._seconds
+        metrics["images_per_second"] = run.batch * self._unread / self._seconds
         self._metrics, self._unread, self._seconds = dict(metrics), 0, 0.0
         logged: dict[str, Any] = {"step": self.step, **metrics}
         best = False
-        if self._evaluation is not None and (self.step % config.eval_every == 0 or last):
-            scores, best = self._evaluation.judge(self.game.ema.module)
+        if evaluation is not None and (self.step % run.eval_every == 0 or last):
+            scores, best = evaluation.judge(self.game.drawing())
             metrics |= scores
-            logged |= {**metrics, "evaluator": self._evaluation.hash}
-        if self.step % config.log_every == 0 or last or "evaluator" in logged:
+            logged |= {**metrics, "evaluator": evaluation.hash}
+        if self.step % run.log_every == 0 or last or "evaluator" in logged:
             self._log.write(logged)
         self._warn(self._watch.metrics(metrics))
-        if self.step % config.sample_every == 0 or last:
+        if self.step % run.sample_every == 0 or last:
             self._draw()
         if best:  # before this step's own checkpoint: a run killed in between judges the step again
-            self._write_checkpoint(best_path(self._folder.checkpoints))
-        if self.step % config.checkpoint_every == 0 or last:
+            self._write_checkpoint(best_path(self.state.folder.checkpoints))
+        if self.step % run.checkpoint_every == 0 or last:
             self._save()
         return metrics
 
@@ -274,8 +259,7 @@ class Trainer:
         except DivergedError as error:
             when = f"step {step}" if not self._unread else f"steps {step - self._unread} to {step}"
             raise TrainError(
-                f"{when}: {error}. The run stopped there; {self._last_checkpoint()}. "
-                "Try lower lr_g and lr_d, d_norm=spectral, or r1=1, in a new run"
+                f"{when}: {error}. The run stopped there; {self._last_checkpoint()}. {self.state.system.remedy}"
             ) from error
 
     def _warn(self, warning: str | None) -> None:
@@ -284,31 +268,32 @@ class Trainer:
 
     def _draw(self) -> None:
         """Write the pictures of this step: samples and curves."""
-        samples, run = self._gallery.samples(self.game), self.out.resolve().name
-        self._warn(self._watch.samples(self.step, samples))
-        source = provenance(run, self.step, self._gallery.kind)
-        picture = self._gallery.picture(samples, self.game, self.step)
-        save_png(self._folder.samples / f"step-{self.step:06d}.png", picture, source)
-        if self.step == self.config.steps:
-            self._gallery.finish(self._folder, source)
-        size = "" if self.config.size is None else f" {self.config.size} px,"
-        title = f"{run}: {self.dataset.name},{size} {self.config.loss}"
-        curves = draw_curves(read_log(self._folder.log), title, probability=self.game.loss.probability)
-        save_png(self._folder.curves, curves, {"Source": f"log of run {run!r} up to step {self.step}"})
+        system, networks, run = self.state.system, self.game.drawing(), self.out.resolve().name
+        outputs = system.finished(system.generate(networks, system.shown()))
+        self._warn(self._watch.samples(self.step, outputs))
+        source = provenance(run, self.step, system.kind)
+        picture = system.picture_of_step(outputs, networks, self._real, self.step)
+        save_png(self.state.folder.samples / f"step-{self.step:06d}.png", picture, source)
+        if self.step == self.config.run.steps:
+            system.finish(self.state.folder, source)
+        curves = draw_curves(
+            read_log(self.state.folder.log), f"{run}: {self.dataset.name}, {system.title()}", system.panels
+        )
+        save_png(self.state.folder.curves, curves, {"Source": f"log of run {run!r} up to step {self.step}"})
 
     def _save(self) -> None:
         """Write the checkpoint of this step, and delete old ones."""
-        self._write_checkpoint(checkpoint_path(self._folder.checkpoints, self.step))
+        self._write_checkpoint(checkpoint_path(self.state.folder.checkpoints, self.step))
         self._saved = self.step
-        remove_old_checkpoints(self._folder.checkpoints, self.config.keep_checkpoints)
+        remove_old_checkpoints(self.state.folder.checkpoints, self.config.run.keep_checkpoints)
 
     def _write_checkpoint(self, path: Path) -> None:
         """Write a checkpoint of this step; the log up to here reaches the disk before it."""
         state = {
             "step": self.step,
             "version": __version__,
-            "config": dataclasses.asdict(self.config),
-            "loader": self._loader.state_dict(),
+            "config": self.config.as_dict(),
+            "loader": self.state.loader.state_dict(),
             **self.game.state(),
         }
         self._log.sync()
@@ -330,25 +315,46 @@ class Trainer:
             ) from error
 
 
-def _completed(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """Decide what the config leaves to the data. Raises ConfigError if it asks for other images."""
-    if len(dataset.shape) == 3 and dataset.shape[1] != dataset.shape[2]:
-        _, height, width = dataset.shape
-        raise ConfigError(f"{dataset.name}: images are {height} x {width}, and must be square: give a size (--size)")
-    return config.completed(dataset.shape)
-
-
 def _assemble(config: TrainConfig, dataset: Dataset) -> tuple[Game, Loader]:
     """Make everything that can fail on the settings, before a file is touched."""
-    if config.device == "cuda":
+    if config.run.device == "cuda":
         require_cuda()
-    if config.precision == "tf32":
+    if config.run.precision == "tf32":
         require_tensor_cores()
-    loader = Loader(dataset, config.batch, seed=config.seed)
+    loader = Loader(dataset, config.run.batch, seed=config.run.seed)
     try:
         return Game(config), loader
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _newest(folder: RunFolder, wanted: TrainConfig, on_notice: OnText) -> tuple[int, Checkpoint] | None:
+    """Return the newest good checkpoint of a run with its step, None if it has none. Raises TrainError, ConfigError."""
+    try:
+        found = newest_checkpoint(folder.checkpoints, on_notice, set_aside=True)
+    except CheckpointError as error:
+        raise TrainError(str(error)) from error
+    if found is None:
+        on_notice(f"{folder.path} has no checkpoint yet: starting again from step 0")
+        return None
+    step, checkpoint = found
+    _check_unchanged(_config_of(checkpoint, folder), wanted, f"{folder.checkpoints} was written with")
+    if wanted.run.steps < step:
+        raise TrainError(f"{folder.path} is at step {step} already, beyond steps={wanted.run.steps}: give more steps")
+    return found
+
+
+def _restore(checkpoint: Checkpoint, game: Game, loader: Loader, path: Path) -> None:
+    """Bring a game and its loader to where a checkpoint was written. Raises TrainError if it is of other networks."""
+    try:
+        game.load(checkpoint)
+        loader.load_state_dict(checkpoint.state["loader"])
+    except (ValueError, KeyError) as error:
+        version = checkpoint.state.get("version", "unknown")
+        raise TrainError(
+            f"{path} was written by scratchgan {version}, and does not fit this one ({__version__}): "
+            f"{str(error).splitlines()[0]}"
+        ) from error
 
 
 def _config_of(checkpoint: Checkpoint, folder: RunFolder) -> TrainConfig:
@@ -360,11 +366,12 @@ def _config_of(checkpoint: Checkpoint, folder: RunFolder) -> TrainConfig:
 
 def _check_unchanged(before: TrainConfig, now: TrainConfig, what: str) -> None:
     """Raise ConfigError if a setting differs that a resumed run may not change."""
+    may_change = before.resumable()
     for name, (old, new) in before.changes(now).items():
-        if name not in RESUMABLE:
+        if name not in may_change:
             raise ConfigError(
                 f"{what} {name}={old}, and {name}={new} would make it another run: leave {name} as it was, or start a "
-                f"new run (a resumed one may change {', '.join(sorted(RESUMABLE))})"
+                f"new run (a resumed one may change {', '.join(sorted(may_change))})"
             )
 
 

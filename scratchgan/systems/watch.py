@@ -1,24 +1,28 @@
-"""Early warnings: signs that a run is going wrong while its numbers are still finite."""
+"""Early warnings: signs that a game of G and D is going wrong while its numbers are still finite."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+
+from ..train.system import Watch
 
 _PATIENCE = 200  # steps in a row
 _PICTURES = 3  # pictures in a row
 _SETTLED = 300  # steps before which samples may well be alike, G having learnt nothing yet
 
 
-class Watch:
-    """Looks at a run's metrics and samples, and says once for each kind of failure what it sees and what to try."""
+class GameWatch(Watch):
+    """Says once for each kind of failure what it sees and what to try."""
 
     def __init__(self, real: np.ndarray, *, probability: bool):
-        """``real``: uint8 images (N,H,W,C) to compare with; ``probability``: whether D's answers are probabilities."""
+        """``real``: what to compare with, images uint8 (N,H,W,C) or points; ``probability``: whether D answers so."""
         self._real_spread = _spread(real)
         self._probability = probability
         self._steps_won = self._pictures_alike = 0
 
-    def metrics(self, metrics: dict[str, float]) -> str | None:
+    def metrics(self, metrics: Mapping[str, float]) -> str | None:
         """Return a warning if D has been nearly certain of every image for many steps: G then learns little."""
         if not self._probability:
             return None

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from .atomic import write_atomically
+from ..train.atomic import write_atomically
 
 FIELD_SIDE: Final = 161  # places along a side at which D is asked
 _EXTENT: Final = 1.35  # the picture shows [-1.35, 1.35] x [-1.35, 1.35]
@@ -40,7 +40,7 @@ def draw_points(
     """
     from PIL import Image, ImageDraw
 
-    from .pictures import write_text
+    from ..train.curves import write_text
 
     side = _SIDE * _FINE
     canvas = _background(field, side)
