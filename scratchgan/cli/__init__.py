@@ -52,7 +52,7 @@ class _Command(_Parser):
 
     add: Callable[[argparse.ArgumentParser, Sequence[str]], None] | None = None
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         if self.add is not None:
             add, self.add = self.add, None
             add(self, list(args or ()))

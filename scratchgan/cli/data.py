@@ -146,7 +146,7 @@ def _varied(wanted: list[str]) -> list[str]:
 def _images(arguments: argparse.Namespace) -> tuple[np.ndarray | dict[str, np.ndarray], str]:
     """Return the first images of any data set, as a sheet (H,W,C) or as arrays by name, and a line about them."""
     from ..data import POINT_SETS, open_dataset, point_dataset
-    from ..train.point_pictures import draw_points
+    from ..systems.point_pictures import draw_points
 
     if arguments.source in POINT_SETS:
         points = point_dataset(arguments.source, arguments.n, arguments.seed)

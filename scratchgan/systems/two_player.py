@@ -109,6 +109,7 @@ class TwoPlayer(System):
     averaged: ClassVar[Mapping[str, str]] = {"ema": "generator"}
     remedy: ClassVar[str] = "Try lower lr_g and lr_d, d_norm=spectral, or r1=1, in a new run"
     count_shown: ClassVar[int] = 64
+    _shown: np.ndarray
 
     def __init__(self, run: RunSettings, own: TwoPlayerSettings):
         self.run, self.own, self.numbers = run, own, {}

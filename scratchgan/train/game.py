@@ -43,7 +43,8 @@ class Batches:
 
     def next(self) -> dict[str, Array]:
         """Return the next batch: "image" float32 (B,C,H,W) in [-1, 1], "label" int64 (B,), ..."""
-        names, fields = self._system.fields, {}
+        names = self._system.fields
+        fields: dict[str, np.ndarray] = {}
 
         def field(name: str) -> np.ndarray:
             if name == names[0]:  # a captured step calls this again, for one field after the other
