@@ -43,10 +43,8 @@ from ..tensor import Tensor, as_tensor
 from .gan import doublings
 
 SLOPE = 0.2
-#: Of each axis; `upfirdn2d` divides by the sum, and multiplies by the enlargement.
-FILTER = (1.0, 3.0, 3.0, 1.0)
-#: What is left of FILTER where pixels were repeated before.
-REST_OF_FILTER = (1.0, 2.0, 1.0)
+_FILTER = np.array([1, 3, 3, 1]) / 8
+_REST_OF_FILTER = np.array([1, 2, 1]) / 4  # where pixels are repeated first
 
 _GAIN = math.sqrt(2)  # after a leaky ReLU
 _TINY = 1e-8
@@ -70,7 +68,7 @@ class MappingNetwork(nn.Module):
         self.latent, self.classes = latent, classes
         inputs = latent
         if classes:
-            self.labels = nn.Embedding(classes, latent, generator=generator)
+            self.labels = nn.EqualizedLinear(classes, latent, generator=generator)
             inputs += latent
         self.layers = nn.Sequential(
             *[
@@ -83,11 +81,8 @@ class MappingNetwork(nn.Module):
         z = as_tensor(z)
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"MappingNetwork: z must be (N,{self.latent}), got {z.shape}")
-        _check_labels(self, labels, len(z))
-        x = normalized(z)
-        if labels is not None:
-            x = ops.concatenate([x, normalized(self.labels(labels))], 1)
-        return self.layers(x)
+        x, of_labels = normalized(z), _embedded(self, labels, z)
+        return self.layers(x if of_labels is None else ops.concatenate([x, of_labels], 1))
 
 
 class StyledConv2d(nn.Conv2d):
@@ -113,7 +108,7 @@ class StyledConv2d(nn.Conv2d):
         y = x * _per_channel(s)
         if self.up:
             y = ops.upsample_conv2d(y, self.weight, None, 2, self.padding, self.precision)
-            y = ops.upfirdn2d(y, REST_OF_FILTER, padding=1)
+            y = ops.upfirdn2d(y, _REST_OF_FILTER, padding=1)
         else:
             y = ops.conv2d(y, self.weight, None, 1, self.padding, precision=self.precision)
         # A factor that is positive goes through the activation, and these arrays are smaller than its output.
@@ -187,7 +182,7 @@ class SynthesisNetwork(nn.Module):
             x = convolution(x, ws[:, layer], None if noise is None else self._noise_of(layer, noise))
             if layer % 2 == 0:  # the last convolution of its size
                 read = self.to_image[layer // 2](x, ws[:, layer + 1])
-                image = read if image is None else ops.upfirdn2d(image, FILTER, up=2, padding=(2, 1)) + read
+                image = read if image is None else ops.upsample_fir2d(image) + read
         return image
 
     def _noise_of(self, layer: int, noise: Tensor) -> Tensor:
@@ -301,8 +296,8 @@ class ResidualBlock(nn.Module):
         self.skip = nn.EqualizedConv2d(in_channels, out_channels, 1, bias=False, gain=half, generator=generator)
 
     def forward(self, x: Any) -> Tensor:
-        y = self.second(ops.upfirdn2d(self.first(x), FILTER, padding=2))
-        return y + self.skip(ops.upfirdn2d(x, FILTER, down=2, padding=1))
+        y = self.second(ops.upfirdn2d(self.first(x), _FILTER, padding=2))
+        return y + self.skip(ops.downsample_fir2d(x))
 
 
 class MinibatchDeviation(nn.Module):
@@ -372,7 +367,7 @@ class StyleDiscriminator(nn.Module):
             nn.EqualizedLinear(last, last if classes else 1, generator=generator),
         )
         if classes:
-            self.labels = nn.Embedding(classes, last, generator=generator)
+            self.labels = nn.EqualizedLinear(classes, last, generator=generator)
 
     def forward(self, x: Any, labels: Any = None) -> Tensor:
         x = as_tensor(x)
@@ -380,11 +375,9 @@ class StyleDiscriminator(nn.Module):
             raise ValueError(
                 f"StyleDiscriminator: images must be (N,{self.channels},{self.size},{self.size}), got {x.shape}"
             )
-        _check_labels(self, labels, len(x))
+        of_labels = _embedded(self, labels, x)
         y = self.end(self.blocks(self.from_image(x)))
-        if labels is not None:
-            y = ops.sum(y * normalized(self.labels(labels)), 1, keepdims=True) * (1 / math.sqrt(y.shape[1]))
-        return y
+        return y if of_labels is None else ops.sum(y * of_labels, 1, keepdims=True) * (1 / math.sqrt(y.shape[1]))
 
 
 def _features(width: int, widest: int, k: int) -> list[int]:
@@ -399,10 +392,22 @@ def _per_channel(x: Tensor) -> Tensor:
     return ops.reshape(x, (*x.shape, 1, 1))
 
 
-def _check_labels(module: nn.Module, labels: Any, n: int) -> None:
-    kind = type(module).__name__
-    if (labels is None) != (module.classes == 0):
-        what = f"of {module.classes} classes needs labels, ({n},) integers" if module.classes else "has no classes"
-        raise ValueError(f"{kind}: a network that {what}, got labels {'None' if labels is None else labels.shape}")
-    if labels is not None and labels.shape != (n,):
-        raise ValueError(f"{kind}: labels must be ({n},), got {labels.shape}")
+def _embedded(network: Any, labels: Any, x: Tensor) -> Tensor | None:
+    """Return a vector for each of the labels (N,), integers beside x, or None of a network without classes.
+
+    The labels become rows with a single 1, and not indices: a captured step (`scratchgan.cuda_graph`) may take them.
+    """
+    kind, classes, n = type(network).__name__, network.classes, len(x)
+    if not classes:
+        if labels is not None:
+            raise ValueError(f"{kind}: it has no classes, so it takes no labels; make it with classes=...")
+        return None
+    if labels is None:
+        raise ValueError(f"{kind}: it has {classes} classes and needs labels, ({n},) integers from 0 to {classes - 1}")
+    labels = labels.data if isinstance(labels, Tensor) else labels
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise ValueError(f"{kind}: labels must be ({n},) integers, got {labels.dtype} {labels.shape}")
+    if isinstance(labels, np.ndarray) and n and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"{kind}: labels run from {labels.min()} to {labels.max()}, but there are {classes} classes")
+    numbers = x.namespace.arange(classes)
+    return normalized(network.labels(Tensor((to_device(labels, x.device)[:, None] == numbers).astype(x.dtype))))
