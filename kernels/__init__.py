@@ -27,6 +27,7 @@ from .norm import batch_norm, batch_norm_grad, channel_sum
 from .optimizer import adam_numbers, adam_step, ema_update, foreach_adam_step, foreach_ema_update, foreach_square_sum
 from .pool import avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_gather, max_pool2d_grad
 from .segment import segment_sum
+from .upfirdn import upfirdn2d, upfirdn2d_grad
 from .upsample import (
     upsample_bilinear2d,
     upsample_bilinear2d_grad,
@@ -115,6 +116,8 @@ __all__ = [
     "release_memory",
     "segment_sum",
     "set_num_threads",
+    "upfirdn2d",
+    "upfirdn2d_grad",
     "upsample_bilinear2d",
     "upsample_bilinear2d_grad",
     "upsample_conv2d",

@@ -16,6 +16,7 @@ from scratchgan.gradcheck.op import Kinks
 from scratchgan.kernels.conv import reference as conv
 from scratchgan.kernels.norm import reference as norm
 from scratchgan.kernels.pool import reference as pool
+from scratchgan.kernels.upfirdn import reference as upfirdn
 from scratchgan.kernels.upsample import reference as upsample
 from scratchgan.kernels.upsample_conv import reference as upsample_conv
 
@@ -102,6 +103,14 @@ def _upsample_conv2d(
 ) -> Array:
     y = _with_bias(upsample_conv.upsample_conv2d(x, w, scale, padding), b)
     return np.where(y > 0, y, slope * y)
+
+
+_UNEVEN = np.array([1.0, -2.0, 0.5, 3.0, 0.25])
+_FILTER2D = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
+
+
+def _fir(filter1d: Any) -> Array:
+    return np.array(filter1d) / np.sum(filter1d)
 
 
 def _max_pool2d(x: Array, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Array:
@@ -344,6 +353,37 @@ RESAMPLING = [
         [(2, 2, 7, 6)],
         pool.avg_pool2d,
         params={"kernel": (3, 2), "stride": (2, 1), "padding": (1, 1), "count_include_pad": False},
+        linear_in=(0,),
+    ),
+]
+
+RESAMPLING += [
+    OpCase(
+        "upfirdn2d",
+        [(2, 2, 3, 4)],
+        lambda x: upfirdn.upfirdn2d(x, 1.5 * _UNEVEN, (3, 2), (2, 3), ((4, -1), (2, 3))),
+        "separable",
+        call=lambda x: ops.upfirdn2d(x, _UNEVEN, (3, 2), (2, 3), ((4, -1), (2, 3)), gain=2.25),
+        linear_in=(0,),
+    ),
+    OpCase(
+        "upfirdn2d",
+        [(2, 2, 4, 5)],
+        lambda x: upfirdn.upfirdn2d(x, 3 * _FILTER2D, (2, 1), (1, 2), ((1, 0), (-1, 2))),
+        "full",
+        call=lambda x: ops.upfirdn2d(x, _FILTER2D, (2, 1), (1, 2), ((1, 0), (-1, 2)), gain=3.0),
+        linear_in=(0,),
+    ),
+    OpCase(
+        "upsample_fir2d",
+        [(2, 2, 3, 4)],
+        lambda x: upfirdn.upfirdn2d(x, 2 * _fir([1, 3, 3, 1]), (2, 2), (1, 1), ((2, 1), (2, 1))),
+        linear_in=(0,),
+    ),
+    OpCase(
+        "downsample_fir2d",
+        [(2, 2, 6, 4)],
+        lambda x: upfirdn.upfirdn2d(x, _fir([1, 3, 3, 1]), (1, 1), (2, 2), ((1, 1), (1, 1))),
         linear_in=(0,),
     ),
 ]
