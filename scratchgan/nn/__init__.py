@@ -12,12 +12,13 @@ from .conv import Conv2d, ConvTranspose2d, UpsampleConv2d, set_precision
 from .linear import Embedding, Linear
 from .module import LoadReport, Module, Parameter
 from .norm import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm
+from .pooled_conv import ConvAvgPool2d
 from .resample import AvgPool2d, MaxPool2d, Upsample
 from .spectral_norm import spectral_norm
 
 __all__ = [
-    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "ConvTranspose2d", "Dropout", "Embedding", "Flatten",
-    "GroupNorm", "Identity", "InstanceNorm2d", "LayerNorm", "LeakyReLU", "Linear", "LoadReport", "MaxPool2d",
+    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "ConvAvgPool2d", "ConvTranspose2d", "Dropout", "Embedding",
+    "Flatten", "GroupNorm", "Identity", "InstanceNorm2d", "LayerNorm", "LeakyReLU", "Linear", "LoadReport", "MaxPool2d",
     "Module", "ModuleList", "Parameter", "ReLU", "Sequential", "Sigmoid", "Softplus", "Tanh", "Unflatten",
     "Upsample", "UpsampleConv2d", "init", "set_precision", "spectral_norm",
 ]  # fmt: skip
