@@ -13,12 +13,14 @@ from .equalized import EqualizedConv2d, EqualizedLinear
 from .linear import Embedding, Linear
 from .module import LoadReport, Module, Parameter
 from .norm import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm
+from .pooled_conv import ConvAvgPool2d
 from .resample import AvgPool2d, MaxPool2d, Upsample
 from .spectral_norm import spectral_norm
 
 __all__ = [
-    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "ConvTranspose2d", "Dropout", "Embedding",
+    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "ConvAvgPool2d", "ConvTranspose2d", "Dropout", "Embedding",
     "EqualizedConv2d", "EqualizedLinear", "Flatten", "GroupNorm", "Identity", "InstanceNorm2d", "LayerNorm",
     "LeakyReLU", "Linear", "LoadReport", "MaxPool2d", "Module", "ModuleList", "Parameter", "ReLU", "Sequential",
-    "Sigmoid", "Softplus", "Tanh", "Unflatten", "Upsample", "UpsampleConv2d", "init", "set_precision", "spectral_norm",
+    "Sigmoid", "Softplus", "Tanh", "Unflatten", "Upsample", "UpsampleConv2d", "init", "set_precision",
+    "spectral_norm",
 ]  # fmt: skip
