@@ -65,17 +65,23 @@ class Update:
         self._optimizers = optimizers
 
     def __call__(
-        self, player: str, loss: Tensor, metrics: Mapping[str, Array] | None = None, *, norm: str | None = None
+        self,
+        player: str,
+        loss: Tensor,
+        metrics: Mapping[str, Array] | None = None,
+        *,
+        norm: str | None = None,
+        partly: bool = False,
     ) -> None:
         """Move a player's weights one step of its optimiser down the gradient of ``loss``, a Tensor of one number.
 
         ``metrics``: scalars to log, where they were computed; "loss_<player>" is ``loss`` unless they name it. The
-        gradient's Euclidean norm is logged as ``norm``, "grad_<player>" unless given. Raises DivergedError, on the
-        CPU before a weight is changed.
+        gradient's Euclidean norm is logged as ``norm``, "grad_<player>" unless given. ``partly``: the loss need not
+        depend on every weight. Raises DivergedError, on the CPU before a weight is changed.
         """
         optimizer = self._optimizers[player]
         measured = dict({f"loss_{player}": loss.data} if metrics is None else metrics)
-        gradients = grad(loss, optimizer.parameters, retain_graph=False)
+        gradients = grad(loss, optimizer.parameters, retain_graph=False, allow_unused=partly)
         measured[norm or f"grad_{player}"] = _norm(gradients)
         _check_on_cpu(measured)
         optimizer.step(gradients)
