@@ -21,7 +21,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-COMMANDS = ("train", "sample", "interpolate", "evaluate", "data", "gradcheck", "doctor")
+COMMANDS = (
+    "train", "sample", "interpolate", "mix", "project", "directions", "evaluate", "zoo", "data", "gradcheck", "doctor",
+)  # fmt: skip
 
 _DESCRIPTION = """\
 Train generative adversarial networks from scratch. The gradients, the kernels, the networks and the training loop

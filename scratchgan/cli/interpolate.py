@@ -4,15 +4,10 @@ as a GIF that loops without a jump, or as a PNG strip of its frames."""
 from __future__ import annotations
 
 import argparse
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .arguments import add_run_arguments, file_of, load_asked, name_of, whole
-
-if TYPE_CHECKING:
-    import numpy as np
 
 SUMMARY = "walk between images that a trained generator draws"
 EXAMPLES = """\
@@ -42,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..train.pictures import image_grid, provenance, save_png
+    from ..train.pictures import image_grid, provenance, save_film, save_png
 
     loaded = load_asked(arguments)
     stops = loaded.inputs(arguments.points, arguments.seed, arguments.truncation)
@@ -52,23 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".gif":
-        _save_gif(out, images.repeat(scale, axis=1).repeat(scale, axis=2), arguments.fps, text["Source"])
+        save_film(out, images.repeat(scale, axis=1).repeat(scale, axis=2), arguments.fps, text["Source"])
     else:
         columns = -(-arguments.frames // arguments.points)
         save_png(out, image_grid(images, columns, arguments.size_multiplier), text)
     print(f"{out}: {len(images)} images between {arguments.points} latent vectors, from step {loaded.step:,}")
     return 0
-
-
-def _save_gif(path: Path, images: np.ndarray, fps: int, comment: str) -> None:
-    from PIL import Image
-
-    from ..train.atomic import write_atomically
-
-    frames = [Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image) for image in images]
-    # A GIF's pauses are whole hundredths of a second; browsers slow one below two hundredths down to a tenth.
-    pause = max(20, round(100 / fps) * 10)
-    stream = io.BytesIO()
-    first, *rest = frames
-    first.save(stream, "GIF", save_all=True, append_images=rest, duration=pause, loop=0, comment=comment.encode())
-    write_atomically(path, stream.getvalue())

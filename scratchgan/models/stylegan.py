@@ -140,9 +140,7 @@ class SynthesisNetwork(nn.Module):
     ``width`` channels at the full size, twice as many at half of it, and so on, but at most ``widest``.
     """
 
-    def __init__(
-        self, size: int, channels: int, w: int, width: int, widest: int, *, generator: np.random.Generator
-    ):
+    def __init__(self, size: int, channels: int, w: int, width: int, widest: int, *, generator: np.random.Generator):
         base, k = doublings(size)
         features = _features(width, widest, k)[::-1]
         self.w, self.layers = w, 2 * k + 2
@@ -155,9 +153,7 @@ class SynthesisNetwork(nn.Module):
             self.to_image.append(ToImage(after, channels, w, generator=generator))
         sizes = [base, *[base * 2**i for i in range(1, k + 1) for _ in range(2)]]
         #: Of each convolution: where its noise lies in a picture's, and the side of its output.
-        self.noise_places = tuple(
-            (sum(n * n for n in sizes[:i]), side) for i, side in enumerate(sizes)
-        )
+        self.noise_places = tuple((sum(n * n for n in sizes[:i]), side) for i, side in enumerate(sizes))
         #: How many numbers the noise of a picture is.
         self.noise_size = sum(n * n for n in sizes)
 

@@ -7,3 +7,4 @@ from ..train.registry import register
 register("gan", f"{__name__}.gan:Gan", wrote=lambda settings: settings.get("model") != "mlp")
 register("points", f"{__name__}.points:Points", data=POINT_SETS, wrote=lambda settings: True)
 register("stylegan", f"{__name__}.stylegan:Stylegan")
+register("biggan", f"{__name__}.biggan:Biggan")

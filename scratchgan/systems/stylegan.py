@@ -3,9 +3,9 @@
     z ─► mapping ─► w ─► one style a layer (0.9 of the time of two w's: style mixing) ─► synthesis ─► fake
     x ─► augment ─► D     fake ─► augment ─► D      non-saturating cross-entropy
 
-Two regularisers, of slopes, in which what is only added has no part (``partly``), are lazy: R1 in every 16th step and path length in every 4th, each multiplied by that number and
-followed by an update of its own (Karras et al., 2020, appendix B). Adam's learning rate and decay rates are corrected
-for the further updates. Networks: `scratchgan.models.stylegan`.
+Two regularisers are lazy: R1 in every 16th step and path length in every 4th, each multiplied by that number and
+followed by an update of its own (Karras et al., 2020, appendix B). They are of slopes, in which what is only added has
+no part (``partly``). Adam's learning rate and decay rates are corrected for the further updates. Networks: `scratchgan.models.stylegan`.
 
 Sources: T. Karras et al., "A style-based generator architecture for generative adversarial networks", 2019; "Analyzing
 and improving the image quality of StyleGAN", 2020; "Training generative adversarial networks with limited data", 2020.

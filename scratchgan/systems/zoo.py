@@ -58,7 +58,9 @@ def load(
         raise TrainError(f"{run} holds the averaged weights of one step: --raw and --checkpoint are for runs' folders")
     try:
         saved = load_checkpoint(FOLDER / f"{name}.safetensors")
-        return loaded_from(TrainConfig.from_dict(saved.state["config"]), saved, saved.state["step"], averaged=False)
+        return loaded_from(
+            TrainConfig.from_dict(saved.state["config"]), saved, saved.state["step"], averaged=False, settle=False
+        )
     except (CheckpointError, ConfigError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise TrainError(

@@ -80,8 +80,13 @@ def load_run(
         raise TrainError(f"{out}: the checkpoint does not fit config.json ({str(error).splitlines()[0]})") from error
 
 
-def loaded_from(config: TrainConfig, saved: Checkpoint, step: int, *, averaged: bool = True) -> LoadedRun:
-    """Return the networks of a checkpoint of a config. Raises ValueError if the two do not fit."""
+def loaded_from(
+    config: TrainConfig, saved: Checkpoint, step: int, *, averaged: bool = True, settle: bool = True
+) -> LoadedRun:
+    """Return the networks of a checkpoint of a config, settled unless they were saved so (`System.settled`).
+
+    Raises ValueError if the two do not fit.
+    """
     config = config.replace(device="cpu", cuda_graph=False, precision="float32")
     system = config.kind(config.run, config.own)
     places = {name: average for average, name in system.averaged.items()} if averaged else {}
@@ -89,7 +94,7 @@ def loaded_from(config: TrainConfig, saved: Checkpoint, step: int, *, averaged: 
     for name, network in networks.items():
         network.load_state_dict(saved.section(places.get(name, name)))
         network.eval()
-    return LoadedRun(config, step, system, networks)
+    return LoadedRun(config, step, system, system.settled(networks) if settle else networks)
 
 
 def _checkpoint(

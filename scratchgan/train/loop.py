@@ -39,7 +39,7 @@ from .game import DivergedError, Game
 from .log import RunLog, read_log
 from .pictures import provenance, save_png
 from .settings import ConfigError
-from .system import System
+from .system import Networks, System
 
 OnStep = Callable[[int, dict[str, float]], None]
 OnText = Callable[[str], None]
@@ -238,7 +238,7 @@ class Trainer:
         logged: dict[str, Any] = {"step": self.step, **metrics}
         best = False
         if evaluation is not None and (self.step % run.eval_every == 0 or last):
-            scores, best = evaluation.judge(self.game.drawing())
+            scores, best = evaluation.judge(self._drawing())
             metrics |= scores
             logged |= {**metrics, "evaluator": evaluation.hash}
         if self.step % run.log_every == 0 or last or "evaluator" in logged:
@@ -266,9 +266,13 @@ class Trainer:
         if warning is not None:
             self._on_notice(f"step {self.step}: {warning}")
 
+    def _drawing(self) -> Networks:
+        """Return the networks that samples are drawn with."""
+        return self.state.system.settled(self.game.drawing())
+
     def _draw(self) -> None:
         """Write the pictures of this step: samples and curves."""
-        system, networks, run = self.state.system, self.game.drawing(), self.out.resolve().name
+        system, networks, run = self.state.system, self._drawing(), self.out.resolve().name
         outputs = system.finished(system.generate(networks, system.shown()))
         self._warn(self._watch.samples(self.step, outputs))
         source = provenance(run, self.step, system.kind)

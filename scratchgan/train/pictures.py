@@ -72,3 +72,16 @@ def save_npz(path: Path, arrays: Mapping[str, np.ndarray], comment: str) -> None
     with zipfile.ZipFile(stream, "a") as archive:
         archive.comment = comment.encode()
     write_atomically(path, stream.getvalue())
+
+
+def save_film(path: Path, images: np.ndarray, fps: int, comment: str) -> None:
+    """Write images (N,H,W,C) uint8 as a GIF that repeats, atomically. Raises OSError."""
+    from PIL import Image
+
+    frames = [Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image) for image in images]
+    # A GIF's pauses are whole hundredths of a second; browsers slow one below two hundredths down to a tenth.
+    pause = max(20, round(100 / fps) * 10)
+    stream = io.BytesIO()
+    first, *rest = frames
+    first.save(stream, "GIF", save_all=True, append_images=rest, duration=pause, loop=0, comment=comment.encode())
+    write_atomically(path, stream.getvalue())

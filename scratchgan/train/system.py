@@ -199,6 +199,10 @@ class System(ABC):
     def forward(self, networks: Networks, inputs: Mapping[str, Array]) -> Tensor:
         """Return what the networks make of inputs that are on their device."""
 
+    def settled(self, networks: Networks) -> Networks:
+        """Return the networks ready to draw samples, changing none: what is averaged may need something more."""
+        return networks
+
     def finished(self, outputs: np.ndarray) -> np.ndarray:
         """Return outputs as a person has them: images as uint8 (N,H,W,C)."""
         return outputs
