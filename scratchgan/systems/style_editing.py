@@ -259,6 +259,6 @@ def read_projection(run: LoadedRun, path: Path) -> Inputs:
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{path}: not a file that scratchgan project wrote ({error})") from error
     wanted = g.layers, g.synthesis.w
-    if ws.shape != wanted or noise.shape != (1, g.synthesis.noise_size):
+    if ws.shape != wanted or noise.shape != (g.synthesis.noise_size,):
         raise ConfigError(f"{path}: its styles are {ws.shape}, and those of this run {wanted}: it is of another run")
-    return {"ws": ws[None].astype(np.float32), "noise": noise.astype(np.float32)}
+    return {"ws": ws[None].astype(np.float32), "noise": noise[None].astype(np.float32)}
