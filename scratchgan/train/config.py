@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .registry import system_for, system_named, system_names, system_that_wrote
-from .settings import ConfigError, Settings, differences, setting, unknown
+from .settings import ConfigError, Settings, UnknownNameError, differences, setting, unknown
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -189,6 +189,8 @@ class TrainConfig:
             raise ConfigError(f"{path}: must hold one JSON object of settings, holds a {type(settings).__name__}")
         try:
             return cls.from_dict(settings)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{path}: {error.what}", error.hint) from None
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
 
@@ -209,8 +211,12 @@ def from_recipe(system: str | None = None, recipe: str | None = None, data: str 
     """
     if system is None:
         system = system_for(data)
-        having = [name for name in system_names() if recipe in system_named(name).recipes]
-        if recipe is not None and having and system not in having:
+        recipes_of = {name: system_named(name).recipes for name in system_names()}
+        having = [name for name, recipes in recipes_of.items() if recipe in recipes]
+        if recipe is not None and system not in having:
+            if not having:
+                known = ", ".join(each for recipes in recipes_of.values() for each in recipes)
+                raise ConfigError(f"no recipe is named {recipe!r}; there are: {known}")
             system = having[0]
     recipes = system_named(system).recipes
     if recipe is not None and recipe not in recipes:

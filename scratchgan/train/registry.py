@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .settings import ConfigError
+from .settings import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from .system import System
@@ -60,7 +60,7 @@ def system_named(name: str) -> type[System]:
     if name not in _entries and name not in system_names():
         nearest = difflib.get_close_matches(name, _entries, n=1)
         hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-        raise ConfigError(f"no system is named {name!r}{hint}; there are {', '.join(_entries)}")
+        raise UnknownNameError(f"no system is named {name!r}", f"{hint}; there are {', '.join(_entries)}")
     module, _, attribute = _entries[name].place.partition(":")
     system: type[System] = getattr(importlib.import_module(module), attribute)
     return system

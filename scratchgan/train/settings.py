@@ -19,6 +19,14 @@ class ConfigError(ValueError):
     """A setting that can't be used. The message is one line: which setting, what is wrong, what to do."""
 
 
+class UnknownNameError(ConfigError):
+    """A setting or system that does not exist: ``what`` says so, ``hint`` what to write in its place."""
+
+    def __init__(self, what: str, hint: str):
+        super().__init__(what + hint)
+        self.what, self.hint = what, hint
+
+
 def setting(
     default: Any,
     help: str,
@@ -88,11 +96,11 @@ def as_text(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def unknown(name: str, known: typing.Collection[str], owner: str) -> ConfigError:
+def unknown(name: str, known: typing.Collection[str], owner: str) -> UnknownNameError:
     """Return the error for a setting that ``owner`` has not, with the nearest name that it has."""
     nearest = difflib.get_close_matches(name.replace("-", "_"), known, n=1, cutoff=0.4)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; the settings {owner} are {', '.join(known)}"
-    return ConfigError(f"unknown setting {name!r}{hint}")
+    return UnknownNameError(f"unknown setting {name!r}", hint)
 
 
 def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -165,9 +165,9 @@ def test_a_gpu_is_needed() -> None:
 def test_a_run_that_is_resumed_has_the_same_bits(tmp_path: Path, cupy: Any) -> None:
     steps = {"device": "cuda", "cuda_graph": "true", "checkpoint_every": "3", "sample_every": "6", "lr_steps": "6"}
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    with Trainer(CONFIG.with_overrides(steps | {"steps": "6"}), whole, blobs()) as trainer:
+    with Trainer.start(CONFIG.with_overrides(steps | {"steps": "6"}), whole, blobs()) as trainer:
         trainer.run()
-    with Trainer(CONFIG.with_overrides(steps | {"steps": "3"}), stopped, blobs()) as trainer:
+    with Trainer.start(CONFIG.with_overrides(steps | {"steps": "3"}), stopped, blobs()) as trainer:
         trainer.run()
     with Trainer.resume(stopped, blobs(), steps=6) as trainer:
         trainer.run()
@@ -178,7 +178,7 @@ def test_a_run_that_is_resumed_has_the_same_bits(tmp_path: Path, cupy: Any) -> N
 @pytest.mark.parametrize("captured", ["false", "true"])
 def test_numbers_are_read_where_they_are_shown(tmp_path: Path, captured: str, cupy: Any) -> None:
     settings = {"device": "cuda", "cuda_graph": captured, "steps": "7", "log_every": "3", "checkpoint_every": "100"}
-    with Trainer(CONFIG.with_overrides({**settings, "sample_every": "100"}), tmp_path / "run", blobs()) as trainer:
+    with Trainer.start(CONFIG.with_overrides({**settings, "sample_every": "100"}), tmp_path / "run", blobs()) as trainer:
         reads = []
         trainer.run(lambda step, metrics: reads.append((step, DeviceArray.transfers, metrics["loss_d"])))
     transfers = [after - before for (_, before, _), (_, after, _) in itertools.pairwise(reads[:6])]

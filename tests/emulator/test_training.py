@@ -105,10 +105,10 @@ def test_a_checkpoint_moves_between_devices(tmp_path: Path) -> None:
     """A run begun on one device and ended on the other is, but for rounding, the run of one device."""
     steps = {"steps": "4", "lr_steps": "4", "checkpoint_every": "2", "sample_every": "4"}
     whole, moved = tmp_path / "whole", tmp_path / "moved"
-    with Trainer(CONFIG.with_overrides(steps), whole, blobs()) as trainer:
+    with Trainer.start(CONFIG.with_overrides(steps), whole, blobs()) as trainer:
         trainer.run()
     config = CONFIG.with_overrides(steps | {"steps": "2", "device": "cuda"})
-    with stand_in(), Trainer(config, moved, blobs()) as trainer:
+    with stand_in(), Trainer.start(config, moved, blobs()) as trainer:
         trainer.run()
     with Trainer.resume(moved, blobs(), settings={"steps": "4", "device": "cpu"}) as trainer:
         assert trainer.step == 2

@@ -150,7 +150,7 @@ def test_a_run_moves_between_devices(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     data = ArrayDataset(rng.integers(0, 255, (64, 1, 8, 8)).astype(np.uint8), name="noise")
     config = TrainConfig(data="noise", latent=4, width=4, batch=8, steps=4, checkpoint_every=4, sample_every=4)
-    with Trainer(config.with_overrides({"device": "cuda"}), tmp_path / "run", data) as trainer:
+    with Trainer.start(config.with_overrides({"device": "cuda"}), tmp_path / "run", data) as trainer:
         trainer.run()
     with Trainer.resume(tmp_path / "run", data, settings={"device": "cpu", "steps": "6"}) as trainer:
         trainer.run()
