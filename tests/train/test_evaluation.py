@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_resume import Stop, assert_same, outcome
-from tiny_run import CONFIG, blobs
+from tiny_run import CONFIG, POINTS, blobs
 
-from scratchgan.data import Dataset
+from scratchgan.data import Dataset, point_dataset
+from scratchgan.metrics import MetricError
 from scratchgan.systems.images import FID_PANEL
 from scratchgan.systems.two_player import game_panels
-from scratchgan.train import System, TrainConfig, Trainer, TrainError, load_run, read_log
+from scratchgan.train import ConfigError, System, TrainConfig, Trainer, TrainError, load_run, read_log
 from scratchgan.train.checkpoint import best_path, checkpoint_path, load_checkpoint
 from scratchgan.train.curves import draw_curves
 from scratchgan.train.log import TIMING_KEYS
@@ -118,9 +119,37 @@ def test_scores_of_another_evaluator_do_not_count(tmp_path: Path) -> None:
 
 
 def test_a_judge_is_needed_and_nothing_is_written_without(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="eval_every=3 needs something to judge the images"):
+    with pytest.raises(MetricError, match="blobs has no labels, so there is no evaluator for it"):
         Trainer.start(EVALUATED, tmp_path / "run", blobs())
+    with pytest.raises(ConfigError, match="runs of system points can't be judged as they go on: leave eval_every=0"):
+        Trainer.start(POINTS.replace(eval_every=3), tmp_path / "run", point_dataset("ring8", 500))
     assert not (tmp_path / "run").exists()
+
+
+class BrightJudge(MeanJudge):
+    """The brighter, the better."""
+
+    best_by = "brightness"
+    higher_is_better = True
+
+    def quick(self, images: np.ndarray) -> dict[str, float]:
+        return {"brightness": float(images.mean())}
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_judge_says_which_score_is_best_and_which_way(tmp_path: Path, resumed: bool) -> None:
+    out = tmp_path / "run"
+    settings = {"eval_every": "1", "lr_g": "0.05", "ema_decay": "0.1", "lr_steps": "12"}
+    config = EVALUATED.with_overrides(settings | ({"steps": "7"} if resumed else {}))
+    with Trainer.start(config, out, blobs(), open_judge=BrightJudge) as trainer:
+        trainer.run()
+    if resumed:
+        with Trainer.resume(out, blobs(), steps=12, open_judge=BrightJudge) as trainer:
+            trainer.run()
+    brightness = {line["step"]: line["brightness"] for line in read_log(out / "log.jsonl")}
+    assert len(set(brightness.values())) == 12
+    best = max(brightness, key=brightness.__getitem__)
+    assert load_run(out, checkpoint="best").step == best != min(brightness, key=brightness.__getitem__)
 
 
 def test_there_is_no_best_checkpoint_without_evaluations(tmp_path: Path) -> None:
