@@ -33,15 +33,21 @@ class RunSettings(Settings):
         "toyfaces",
         "toyfaces, fashion-mnist, mnist, ring8, grid25, swiss-roll; a folder of images, an .npz or IDX file",
         option=True,
+        metavar="NAME|PATH",
     )
     data_dir: str | None = setting(
-        None, "where the files of built-in data sets are looked for first", on_resume=True, option=True
+        None,
+        "where the files of built-in data sets are looked for first",
+        on_resume=True,
+        option=True,
+        metavar="DIR",
     )
     size: int | None = setting(
         None,
         "make images so many pixels wide and high: 16, 24, 28, 32, 48, 64, 96 or 128 suit (none: the data's own)",
         at_least=8,
         option=True,
+        metavar="PX",
     )
     channels: int | None = setting(None, "1 for grey, 3 for RGB (none: as the data is)")
     limit: int | None = setting(None, "use at most so many images", at_least=1, option=True)
@@ -234,6 +240,10 @@ def _owner(kind: type[System], name: str) -> type[Settings]:
     for group in groups:
         if name in group.names():
             return group
+    others = [each for each in system_names() if name in system_named(each).Settings.names()]
+    if others:
+        owners = " and ".join(others)
+        raise UnknownNameError(f"{name} is a setting of system {owners}, not of {kind.name}", ": leave it out")
     raise unknown(name, [known for group in groups for known in group.names()], f"of system {kind.name}")
 
 

@@ -44,8 +44,11 @@ def register(
 
     ``place``: "package.module:Class", imported when the system is used. ``data``: the built-in data sets that only
     this system learns from, for runs that name data and no system. ``wrote``: whether a config.json from before
-    systems had names is this system's.
+    systems had names is this system's. Raises ValueError for a name that stands for another system.
     """
+    importlib.import_module(_BUILT_IN)  # the package's own come first
+    if name in _entries and _entries[name].place != place:
+        raise ValueError(f"register: {name!r} is {_entries[name].place} already: choose another name for {place}")
     _entries[name] = _Entry(place, data, wrote)
 
 
@@ -61,8 +64,12 @@ def system_named(name: str) -> type[System]:
         nearest = difflib.get_close_matches(name, _entries, n=1)
         hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
         raise UnknownNameError(f"no system is named {name!r}", f"{hint}; there are {', '.join(_entries)}")
-    module, _, attribute = _entries[name].place.partition(":")
-    system: type[System] = getattr(importlib.import_module(module), attribute)
+    place = _entries[name].place
+    module, _, attribute = place.partition(":")
+    try:
+        system: type[System] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"system {name!r} can't be imported from {place!r} ({error})") from error
     return system
 
 

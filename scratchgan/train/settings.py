@@ -38,11 +38,12 @@ def setting(
     at_most: float | None = None,
     on_resume: bool = False,
     option: bool = False,
+    metavar: str = "",
 ) -> Any:
     """One setting: its default, a line for people, its range, whether a resumed run may change it, and whether the
-    command line has an option of its name (any setting can be given with ``--set``)."""
+    command line has an option of its name (any setting can be given with ``--set``), with ``metavar`` for its value."""
     bounds = {"at least": at_least, "above": above, "below": below, "at most": at_most}
-    metadata = {"help": help, "choices": choices, "bounds": bounds, "on_resume": on_resume, "option": option}
+    metadata = {"help": help, "choices": choices, "bounds": bounds, "on_resume": on_resume, "option": option, "metavar": metavar}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -83,6 +84,8 @@ class Settings:
     @classmethod
     def metavar(cls, field: dataclasses.Field[Any]) -> str:
         """Return what stands for a setting's value in the command line's help."""
+        if field.metadata["metavar"]:
+            return str(field.metadata["metavar"])
         if 0 < len(field.metadata["choices"]) <= 2:
             return "|".join(field.metadata["choices"])
         kinds = _members(typing.get_type_hints(cls)[field.name])

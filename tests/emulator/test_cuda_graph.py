@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from train.tiny_run import CONFIG, blobs
+from train.tiny_run import CONFIG, blobs, step
 
 from scratchgan import kernels, ops
 from scratchgan.autograd import grad
@@ -45,9 +45,9 @@ def cupy() -> Iterator[Any]:
 
 
 def played(config: TrainConfig, steps: int = STEPS) -> tuple[Game, list[dict[str, float]]]:
-    game = Game(config.completed(blobs().shape))
-    batches = (blobs().images(np.arange(config.batch) + i) for i in range(100))
-    return game, [game.step(lambda: next(batches)) for _ in range(steps)]
+    game = Game(config.completed(blobs()))
+    batches = (blobs().images(np.arange(config.run.batch) + i) for i in range(100))
+    return game, [step(game, lambda: next(batches)) for _ in range(steps)]
 
 
 def assert_equal(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
@@ -66,7 +66,7 @@ def test_a_captured_step_has_the_bits_of_a_plain_one(settings: dict[str, str], c
     assert captured.state() == plain.state()
     (graph,) = Stream.graphs
     assert graph.launches == STEPS - 1
-    assert [n for n in graph.names if n == "optimizer.adam"] == ["optimizer.adam"] * (1 + config.d_steps)
+    assert [n for n in graph.names if n == "optimizer.adam"] == ["optimizer.adam"] * (1 + config.own.d_steps)
 
 
 def two_layers() -> tuple[Callable[[], DeviceArray], list[Any], Adam]:
