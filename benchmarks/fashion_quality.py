@@ -21,11 +21,10 @@ import numpy as np
 
 from scratchgan.data import Dataset, Loader, open_dataset
 from scratchgan.metrics import Classifier, frechet_distance, open_evaluator
-from scratchgan.models import make_discriminator, make_generator
 from scratchgan.nn import Module
 from scratchgan.train import load_run
 from scratchgan.train.config import TrainConfig
-from scratchgan.train.game import learning_rate_part
+from scratchgan.train.game import Game, learning_rate_part
 
 COUNT = 2000
 
@@ -81,10 +80,10 @@ def as_pytorch(torch: Any, module: Module) -> Any:
 
 def discriminator_loss(torch: Any, config: TrainConfig, d: Any, real: Any, fake: Any) -> Any:
     """Return D's loss in PyTorch as `scratchgan.train` computes it: cross-entropy, smoothed, with R1's penalty."""
-    bce, gamma = torch.nn.functional.binary_cross_entropy_with_logits, config.r1 or 0.0
+    bce, gamma = torch.nn.functional.binary_cross_entropy_with_logits, config.own.r1 or 0.0
     real.requires_grad_(gamma > 0)
     real_logits, fake_logits = d(real), d(fake)
-    target = torch.full_like(real_logits, 1 - (config.label_smoothing or 0))
+    target = torch.full_like(real_logits, 1 - (config.own.label_smoothing or 0))
     loss = bce(real_logits, target) + bce(fake_logits, torch.zeros_like(fake_logits))
     if gamma > 0:
         (slope,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
@@ -94,40 +93,39 @@ def discriminator_loss(torch: Any, config: TrainConfig, d: Any, real: Any, fake:
 
 def sample_pytorch(torch: Any, config: TrainConfig, dataset: Dataset) -> np.ndarray:
     """Train the run's networks in PyTorch, as its config says, and return generated images."""
-    if config.loss != "bce" or config.d_steps != 1:
-        raise SystemExit("--pytorch: only runs with loss=bce and d_steps=1 have a twin here")
-    init_g, init_d, *_ = [np.random.default_rng(seed) for seed in np.random.SeedSequence(config.seed).spawn(5)]
-    ours_g = make_generator(config.model, config.shape, config.latent, config.width, generator=init_g)
-    ours_d = make_discriminator(config.model, config.shape, config.width, config.d_norm, generator=init_d)
-    g, d = as_pytorch(torch, ours_g), as_pytorch(torch, ours_d)
+    run, own = config.run, config.own
+    if config.system != "gan" or own.loss != "bce" or own.d_steps != 1 or own.mirror:
+        raise SystemExit("--pytorch: only runs of system gan with loss=bce, d_steps=1 and no mirror have a twin here")
+    ours = Game(config.replace(device="cpu", cuda_graph=False, precision="float32")).networks
+    g, d = as_pytorch(torch, ours["generator"]), as_pytorch(torch, ours["discriminator"])
     average = {name: value.clone() for name, value in g.state_dict().items()}
-    g_adam = torch.optim.Adam(g.parameters(), config.lr_g, config.betas)
-    d_adam = torch.optim.Adam(d.parameters(), config.lr_d, config.betas)
-    loader, bce = Loader(dataset, config.batch, seed=config.seed), torch.nn.functional.binary_cross_entropy_with_logits
-    one = torch.ones(config.batch, 1)
-    torch.manual_seed(config.seed)
+    g_adam = torch.optim.Adam(g.parameters(), own.lr_g, own.betas)
+    d_adam = torch.optim.Adam(d.parameters(), own.lr_d, own.betas)
+    loader, bce = Loader(dataset, run.batch, seed=run.seed), torch.nn.functional.binary_cross_entropy_with_logits
+    one = torch.ones(run.batch, 1)
+    torch.manual_seed(run.seed)
     start = time.perf_counter()
-    for step in range(config.steps):
-        part = learning_rate_part(config, step)
-        g_adam.param_groups[0]["lr"], d_adam.param_groups[0]["lr"] = config.lr_g * part, config.lr_d * part
-        real = torch.from_numpy(next(loader)[1])
-        fake = g(torch.randn(config.batch, config.latent))
+    for step in range(run.steps):
+        part = learning_rate_part(run, step)
+        g_adam.param_groups[0]["lr"], d_adam.param_groups[0]["lr"] = own.lr_g * part, own.lr_d * part
+        real = torch.from_numpy(next(loader)["image"])
+        fake = g(torch.randn(run.batch, own.latent))
         d_adam.zero_grad()
         discriminator_loss(torch, config, d, real, fake.detach()).backward()
         d_adam.step()
         g_adam.zero_grad()
         bce(d(fake), one).backward()
         g_adam.step()
-        decay = min(config.ema_decay, (1 + step) / (10 + step))
+        decay = min(own.ema_decay, (1 + step) / (10 + step))
         for name, value in g.state_dict().items():
             if value.dtype.is_floating_point and "running" not in name:
                 average[name].lerp_(value, 1 - decay)
             else:
                 average[name].copy_(value)
-    print(f"PyTorch: {config.steps} steps in {time.perf_counter() - start:.0f} s")
+    print(f"PyTorch: {run.steps} steps in {time.perf_counter() - start:.0f} s")
     g.load_state_dict(average)
     with torch.no_grad():
-        return g.eval()(torch.randn(COUNT, config.latent)).numpy()
+        return g.eval()(torch.randn(COUNT, own.latent)).numpy()
 
 
 def main() -> None:
@@ -150,7 +148,7 @@ def main() -> None:
             import torch
 
             images = sample_pytorch(torch, run.config, train)
-            figures[f"PyTorch, {run.config.steps} steps"] = judge(classifier, images, real)
+            figures[f"PyTorch, {run.config.run.steps} steps"] = judge(classifier, images, real)
     floor = next(iter(figures.values()))["frechet"]
     print(f"\n{COUNT} images each; Frechet distance to the {len(test):,} test images; share of each class in %")
     for who, figure in figures.items():

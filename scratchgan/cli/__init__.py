@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -66,6 +67,10 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str):
         super().__init__(prog, max_help_position=28)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        # Names such as bce-saturating stay in one piece.
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
     def add_argument(self, action: argparse.Action) -> None:
         super().add_argument(action)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..data import Dataset, open_dataset
+from ..data import POINT_SETS, DataError, Dataset, open_dataset
 from ..metrics import Report, evaluate, open_judge
 from ..train import ConfigError, Inputs, Panel, Settings, System, setting
 from ..train.config import RunSettings
@@ -41,6 +41,8 @@ class ImageSystem(System):
 
     @classmethod
     def open_data(cls, run: RunSettings, own: Any, *, quiet: bool = False) -> Dataset:
+        if run.data in POINT_SETS:
+            raise DataError(f"{run.data} are points, and system {cls.name} is for images: train points on them")
         return open_dataset(
             run.data,
             size=run.size,

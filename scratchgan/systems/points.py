@@ -16,7 +16,7 @@ from ..device import to_device
 from ..models import make_discriminator, make_generator
 from ..recording import no_grad
 from ..tensor import Tensor
-from ..train import ConfigError, Networks, random_streams, setting
+from ..train import ConfigError, Inputs, Networks, random_streams, setting
 from ..train.config import RunSettings
 from ..train.folder import RunFolder
 from ..train.loaded import LoadedRun
@@ -122,6 +122,9 @@ class Points(TwoPlayer):
     def finish(self, folder: RunFolder, text: dict[str, str]) -> None:
         """Make a film of all steps' pictures."""
         assemble_film(sorted(folder.samples.glob("step-*.png")), _film(folder.path), text["Source"])
+
+    def walk(self, inputs: Inputs, frames: int) -> Inputs:
+        raise ConfigError("the run was trained on points, and a walk would show one that moves: its film is film.gif in its folder")
 
     def files(self, out: Path) -> dict[str, Path]:
         return {"film": _film(out)}

@@ -10,11 +10,11 @@ def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
 
     Normally distributed vectors of many dimensions lie near a sphere; the straight line between two of them cuts
     through its inside, where the generator has seen nothing (T. White, "Sampling generative networks", 2016). The
-    formula is K. Shoemake's (1985), with the angle between the two directions. Where that is 0 or 180 degrees the
-    formula has no answer, and the straight line is taken.
+    formula is K. Shoemake's (1985), with the angle between the two directions. Where that is 0 or 180 degrees, or a
+    vector is 0 and has none, the formula has no answer, and the straight line is taken.
     """
-    cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
-    angle = np.arccos(np.clip(cosine, -1, 1))
+    lengths = np.linalg.norm(a) * np.linalg.norm(b)
+    angle = np.arccos(np.clip(np.dot(a, b) / lengths, -1, 1)) if lengths > 0 else 0.0
     if np.sin(angle) < 1e-6:
         return (1 - t) * a + t * b
     return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)

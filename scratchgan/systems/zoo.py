@@ -1,6 +1,6 @@
 """The zoo: networks that come with the package, usable wherever a run's folder is, by the name zoo:NAME.
 
-    scratchgan/systems/zoo/
+    scratchgan/systems/zoo_files/
         gan-toyfaces.safetensors    the networks that samples are drawn with, and the run's settings
         gan-toyfaces.json           the card: how they were made, how good they are, and what they are bad at
 

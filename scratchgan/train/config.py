@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .registry import system_for, system_named, system_names, system_that_wrote
-from .settings import ConfigError, Settings, differences, setting, unknown
+from .settings import ConfigError, Settings, UnknownNameError, differences, setting, unknown
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -33,15 +33,21 @@ class RunSettings(Settings):
         "toyfaces",
         "toyfaces, fashion-mnist, mnist, ring8, grid25, swiss-roll; a folder of images, an .npz or IDX file",
         option=True,
+        metavar="NAME|PATH",
     )
     data_dir: str | None = setting(
-        None, "where the files of built-in data sets are looked for first", on_resume=True, option=True
+        None,
+        "where the files of built-in data sets are looked for first",
+        on_resume=True,
+        option=True,
+        metavar="DIR",
     )
     size: int | None = setting(
         None,
         "make images so many pixels wide and high: 16, 24, 28, 32, 48, 64, 96 or 128 suit (none: the data's own)",
         at_least=8,
         option=True,
+        metavar="PX",
     )
     channels: int | None = setting(None, "1 for grey, 3 for RGB (none: as the data is)")
     limit: int | None = setting(None, "use at most so many images", at_least=1, option=True)
@@ -189,6 +195,8 @@ class TrainConfig:
             raise ConfigError(f"{path}: must hold one JSON object of settings, holds a {type(settings).__name__}")
         try:
             return cls.from_dict(settings)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{path}: {error.what}", error.hint) from None
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
 
@@ -209,8 +217,12 @@ def from_recipe(system: str | None = None, recipe: str | None = None, data: str 
     """
     if system is None:
         system = system_for(data)
-        having = [name for name in system_names() if recipe in system_named(name).recipes]
-        if recipe is not None and having and system not in having:
+        recipes_of = {name: system_named(name).recipes for name in system_names()}
+        having = [name for name, recipes in recipes_of.items() if recipe in recipes]
+        if recipe is not None and system not in having:
+            if not having:
+                known = ", ".join(each for recipes in recipes_of.values() for each in recipes)
+                raise ConfigError(f"no recipe is named {recipe!r}; there are: {known}")
             system = having[0]
     recipes = system_named(system).recipes
     if recipe is not None and recipe not in recipes:
@@ -228,6 +240,10 @@ def _owner(kind: type[System], name: str) -> type[Settings]:
     for group in groups:
         if name in group.names():
             return group
+    others = [each for each in system_names() if name in system_named(each).Settings.names()]
+    if others:
+        owners = " and ".join(others)
+        raise UnknownNameError(f"{name} is a setting of system {owners}, not of {kind.name}", ": leave it out")
     raise unknown(name, [known for group in groups for known in group.names()], f"of system {kind.name}")
 
 

@@ -144,9 +144,9 @@ def _lighter(colour: tuple[int, int, int]) -> tuple[int, ...]:
     return tuple(round(255 - (255 - part) * 0.3) for part in colour)
 
 
-def _line(draw: Any, points: list[tuple[float, float]], colour: tuple[int, ...], width: int) -> None:
-    if len(points) > 1:
-        draw.line([(x * _FINE, y * _FINE) for x, y in points], colour, width * _FINE, joint="curve")
+def _line(draw: Any, places: list[tuple[float, float]], colour: tuple[int, ...], width: int) -> None:
+    if len(places) > 1:
+        draw.line([(x * _FINE, y * _FINE) for x, y in places], colour, width * _FINE, joint="curve")
 
 
 def write_text(

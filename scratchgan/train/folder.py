@@ -20,9 +20,10 @@ import sys
 import weakref
 from pathlib import Path
 
+from .. import __version__
 from .atomic import remove_partial, write_atomically
 from .config import TrainConfig
-from .settings import ConfigError
+from .settings import ConfigError, UnknownNameError
 
 #: Where notices go unless the caller takes them: Python's logging, which by default prints them on stderr.
 log_notice = logging.getLogger("scratchgan").warning
@@ -91,6 +92,11 @@ def read_config(path: Path) -> TrainConfig:
         raise TrainError(f"{path} {what}: a run is started with scratchgan train --out {path}")
     try:
         return TrainConfig.from_json(path / "config.json")
+    except UnknownNameError as error:
+        raise TrainError(
+            f"{error.what}: config.json was written by a newer scratchgan than this one ({__version__}), or changed by "
+            "hand; install the version that wrote it, or put it right"
+        ) from error
     except ConfigError as error:
         raise TrainError(str(error)) from error
 

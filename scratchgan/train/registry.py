@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .settings import ConfigError
+from .settings import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from .system import System
@@ -44,8 +44,11 @@ def register(
 
     ``place``: "package.module:Class", imported when the system is used. ``data``: the built-in data sets that only
     this system learns from, for runs that name data and no system. ``wrote``: whether a config.json from before
-    systems had names is this system's.
+    systems had names is this system's. Raises ValueError for a name that stands for another system.
     """
+    importlib.import_module(_BUILT_IN)  # the package's own come first
+    if name in _entries and _entries[name].place != place:
+        raise ValueError(f"register: {name!r} is {_entries[name].place} already: choose another name for {place}")
     _entries[name] = _Entry(place, data, wrote)
 
 
@@ -60,9 +63,13 @@ def system_named(name: str) -> type[System]:
     if name not in _entries and name not in system_names():
         nearest = difflib.get_close_matches(name, _entries, n=1)
         hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-        raise ConfigError(f"no system is named {name!r}{hint}; there are {', '.join(_entries)}")
-    module, _, attribute = _entries[name].place.partition(":")
-    system: type[System] = getattr(importlib.import_module(module), attribute)
+        raise UnknownNameError(f"no system is named {name!r}", f"{hint}; there are {', '.join(_entries)}")
+    place = _entries[name].place
+    module, _, attribute = place.partition(":")
+    try:
+        system: type[System] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"system {name!r} can't be imported from {place!r} ({error})") from error
     return system
 
 

@@ -19,6 +19,14 @@ class ConfigError(ValueError):
     """A setting that can't be used. The message is one line: which setting, what is wrong, what to do."""
 
 
+class UnknownNameError(ConfigError):
+    """A setting or system that does not exist: ``what`` says so, ``hint`` what to write in its place."""
+
+    def __init__(self, what: str, hint: str):
+        super().__init__(what + hint)
+        self.what, self.hint = what, hint
+
+
 def setting(
     default: Any,
     help: str,
@@ -30,11 +38,12 @@ def setting(
     at_most: float | None = None,
     on_resume: bool = False,
     option: bool = False,
+    metavar: str = "",
 ) -> Any:
     """One setting: its default, a line for people, its range, whether a resumed run may change it, and whether the
-    command line has an option of its name (any setting can be given with ``--set``)."""
+    command line has an option of its name (any setting can be given with ``--set``), with ``metavar`` for its value."""
     bounds = {"at least": at_least, "above": above, "below": below, "at most": at_most}
-    metadata = {"help": help, "choices": choices, "bounds": bounds, "on_resume": on_resume, "option": option}
+    metadata = {"help": help, "choices": choices, "bounds": bounds, "on_resume": on_resume, "option": option, "metavar": metavar}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -75,6 +84,8 @@ class Settings:
     @classmethod
     def metavar(cls, field: dataclasses.Field[Any]) -> str:
         """Return what stands for a setting's value in the command line's help."""
+        if field.metadata["metavar"]:
+            return str(field.metadata["metavar"])
         if 0 < len(field.metadata["choices"]) <= 2:
             return "|".join(field.metadata["choices"])
         kinds = _members(typing.get_type_hints(cls)[field.name])
@@ -88,11 +99,11 @@ def as_text(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def unknown(name: str, known: typing.Collection[str], owner: str) -> ConfigError:
+def unknown(name: str, known: typing.Collection[str], owner: str) -> UnknownNameError:
     """Return the error for a setting that ``owner`` has not, with the nearest name that it has."""
     nearest = difflib.get_close_matches(name.replace("-", "_"), known, n=1, cutoff=0.4)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; the settings {owner} are {', '.join(known)}"
-    return ConfigError(f"unknown setting {name!r}{hint}")
+    return UnknownNameError(f"unknown setting {name!r}", hint)
 
 
 def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

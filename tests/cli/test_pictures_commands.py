@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchgan.cli.interpolate import closed_walk, slerp
+from scratchgan.systems.walk import closed_walk, slerp
 from scratchgan.train import load_run
 
 FROM_RUN = "generated (synthetic) images: drawn by the generator of run 'finished' at step 6"
@@ -98,6 +98,7 @@ def test_slerp_follows_the_circle():
         np.testing.assert_allclose(slerp(a, b, t), [np.cos(t * np.pi / 2), np.sin(t * np.pi / 2)], atol=1e-12)
     np.testing.assert_allclose(slerp(a, 3 * a, 0.5), 2 * a)
     np.testing.assert_allclose(slerp(a, -a, 0.25), 0.5 * a)
+    np.testing.assert_allclose(slerp(0 * a, b, 0.25), 0.25 * b)  # truncation 0 makes every vector 0
 
 
 def test_a_walk_is_closed_and_its_steps_are_even():

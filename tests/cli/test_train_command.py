@@ -17,6 +17,7 @@ from command_line import TINY, process_arguments
 from scratchgan import kernels
 from scratchgan.cli import progress
 from scratchgan.cli.train import _fresh_folder
+from scratchgan.systems.two_player import game_status
 from scratchgan.train import TrainConfig
 from scratchgan.train.checkpoint import checkpoint_path, checkpoint_steps, load_checkpoint
 
@@ -25,7 +26,7 @@ def test_a_run_ends_by_naming_pictures_that_exist(finished):
     out, err = (finished / "stdout.txt").read_text(), (finished / "stderr.txt").read_text()
     named = re.findall(r"^(?:samples|curves): +(\S+)$", out, re.MULTILINE)
     assert [os.path.getsize(path) > 100 for path in named] == [True, True]
-    assert "squares.npz: 64 images, 1 x 16 x 16; G has " in err
+    assert "squares.npz: 64 images, 1 x 16 x 16; weights: generator " in err
     lines = [line for line in err.splitlines() if line.startswith("step ")]
     assert re.fullmatch(r"step 1/6  D\(x\) 0\.\d\d  D\(G\(z\)\) 0\.\d\d  loss D 1\.\d{3}  G 0\.\d{3}", lines[0])
     assert lines[-1].startswith("step 6/6  ")
@@ -70,10 +71,10 @@ def test_the_default_folder_is_a_fresh_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for data, names in [("toyfaces", ["toyfaces", "toyfaces-2", "toyfaces-3"]), ("my/photos/", ["photos"])]:
         for name in names:
-            folder = _fresh_folder(TrainConfig(data=data))
+            folder = _fresh_folder(TrainConfig("gan", data=data))
             assert folder.as_posix() == f"runs/{name}"
             folder.mkdir(parents=True)
-    assert _fresh_folder(TrainConfig(data="a/train-images-idx3-ubyte.gz")).name == "train-images-idx3-ubyte"
+    assert _fresh_folder(TrainConfig("gan", data="a/train-images-idx3-ubyte.gz")).name == "train-images-idx3-ubyte"
 
 
 def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(data, tmp_path, scratchgan):
@@ -148,7 +149,7 @@ def clock(monkeypatch):
 
 
 def test_lines_come_every_few_seconds_with_the_speed_of_the_last_ones(capsys, clock):
-    with progress.display(1000, 0, 10, quiet=False) as shown:
+    with progress.display(1000, 0, 10, game_status, quiet=False) as shown:
         for step in range(1, 41):
             clock[0] += 10.0 if step < 5 else 1.0
             shown.step(step, METRICS)
@@ -160,7 +161,7 @@ def test_lines_come_every_few_seconds_with_the_speed_of_the_last_ones(capsys, cl
 
 
 def test_compiling_is_shown_and_not_counted_as_training(capsys, clock):
-    with progress.display(10, 0, 10, quiet=False) as shown:
+    with progress.display(10, 0, 10, game_status, quiet=False) as shown:
         for name in ("conv.forward", "conv.input_grad", "norm.batch_norm"):
             shown.compiling(name)
             clock[0] += 4.0

@@ -116,6 +116,21 @@ def test_sizes_that_the_generator_cannot_reach(failing, data, out, size, says):
     assert not out.exists()
 
 
+def test_points_for_images_and_images_for_points(failing, data, out):
+    line = failing(1, "train", "gan", "--data", "ring8", "--out", out)
+    assert "ring8 are points, and system gan is for images: train points on them" in line
+    assert f"{data} are no points; there are ring8, grid25, swiss-roll" in failing(
+        1, "train", "points", "--data", data, "--out", out
+    )
+    assert not out.exists()
+
+
+def test_a_config_of_another_system(failing, finished, out):
+    line = failing(2, "train", "points", "--config", finished / "config.json", "--out", out)
+    assert "config.json is of system gan, not points: leave points out" in line
+    assert not out.exists()
+
+
 # Runs and checkpoints
 
 

@@ -17,7 +17,7 @@ def numbered(count: int, name: str = "numbered") -> ArrayDataset:
 
 
 def draw(loader: Loader, batches: int) -> list[np.ndarray]:
-    return [indices for indices, _, _ in itertools.islice(loader, batches)]
+    return [batch["index"] for batch in itertools.islice(loader, batches)]
 
 
 @pytest.mark.parametrize(("count", "batch"), [(10, 3), (12, 4), (5, 5), (7, 1)])
@@ -29,10 +29,16 @@ def test_every_epoch_is_a_fresh_permutation(count: int, batch: int):
 
 
 def test_batch_holds_the_images_and_labels_of_its_indices():
-    indices, images, labels = next(Loader(numbered(200), 64, seed=0))
+    batch = next(Loader(numbered(200), 64, seed=0))
+    assert list(batch) == ["index", "image", "label"]
+    indices, images, labels = batch.values()
     assert (images.shape, images.dtype, labels.dtype) == ((64, 1, 2, 2), np.float32, np.int64)
     np.testing.assert_array_equal(np.rint((images[:, 0, 0, 0] + 1) * 127.5), indices)
     np.testing.assert_array_equal(labels, indices % 2)
+
+
+def test_a_batch_of_data_without_labels_has_none():
+    assert list(next(Loader(ArrayDataset(np.zeros((8, 1, 2, 2), np.uint8)), 4, seed=0))) == ["index", "image"]
 
 
 def test_seed_decides_the_order():
@@ -59,7 +65,7 @@ def test_resuming_after_any_step_continues_exactly():
 
 def test_changing_a_batchs_indices_changes_nothing_later():
     loader, untouched = (Loader(numbered(6), 3, seed=0) for _ in range(2))
-    loader_first, _, _ = next(loader)
+    loader_first = next(loader)["index"]
     next(untouched)
     loader_first[:] = 0
     loader.load_state_dict(loader.state_dict())

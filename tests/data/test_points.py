@@ -60,6 +60,6 @@ def test_bad_points_and_names():
 def test_points_are_the_same_for_a_seed_and_load_in_batches():
     one, other = point_dataset("swiss-roll", 100, seed=1), point_dataset("swiss-roll", 100, seed=2)
     assert one.fingerprint() == point_dataset("swiss-roll", 100, seed=1).fingerprint() != other.fingerprint()
-    indices, points, labels = next(Loader(one, 32, seed=0))
+    indices, points, labels = next(Loader(one, 32, seed=0)).values()
     assert np.array_equal(points, one.points[indices])
     assert np.array_equal(labels, one.labels[indices])

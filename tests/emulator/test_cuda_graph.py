@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from train.tiny_run import CONFIG, blobs
+from train.tiny_run import CONFIG, blobs, step
 
 from scratchgan import kernels, ops
 from scratchgan.autograd import grad
@@ -45,9 +45,9 @@ def cupy() -> Iterator[Any]:
 
 
 def played(config: TrainConfig, steps: int = STEPS) -> tuple[Game, list[dict[str, float]]]:
-    game = Game(config.completed(blobs().shape))
-    batches = (blobs().images(np.arange(config.batch) + i) for i in range(100))
-    return game, [game.step(lambda: next(batches)) for _ in range(steps)]
+    game = Game(config.completed(blobs()))
+    batches = (blobs().images(np.arange(config.run.batch) + i) for i in range(100))
+    return game, [step(game, lambda: next(batches)) for _ in range(steps)]
 
 
 def assert_equal(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
@@ -66,7 +66,7 @@ def test_a_captured_step_has_the_bits_of_a_plain_one(settings: dict[str, str], c
     assert captured.state() == plain.state()
     (graph,) = Stream.graphs
     assert graph.launches == STEPS - 1
-    assert [n for n in graph.names if n == "optimizer.adam"] == ["optimizer.adam"] * (1 + config.d_steps)
+    assert [n for n in graph.names if n == "optimizer.adam"] == ["optimizer.adam"] * (1 + config.own.d_steps)
 
 
 def two_layers() -> tuple[Callable[[], DeviceArray], list[Any], Adam]:
@@ -165,9 +165,9 @@ def test_a_gpu_is_needed() -> None:
 def test_a_run_that_is_resumed_has_the_same_bits(tmp_path: Path, cupy: Any) -> None:
     steps = {"device": "cuda", "cuda_graph": "true", "checkpoint_every": "3", "sample_every": "6", "lr_steps": "6"}
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    with Trainer(CONFIG.with_overrides(steps | {"steps": "6"}), whole, blobs()) as trainer:
+    with Trainer.start(CONFIG.with_overrides(steps | {"steps": "6"}), whole, blobs()) as trainer:
         trainer.run()
-    with Trainer(CONFIG.with_overrides(steps | {"steps": "3"}), stopped, blobs()) as trainer:
+    with Trainer.start(CONFIG.with_overrides(steps | {"steps": "3"}), stopped, blobs()) as trainer:
         trainer.run()
     with Trainer.resume(stopped, blobs(), steps=6) as trainer:
         trainer.run()
@@ -178,7 +178,7 @@ def test_a_run_that_is_resumed_has_the_same_bits(tmp_path: Path, cupy: Any) -> N
 @pytest.mark.parametrize("captured", ["false", "true"])
 def test_numbers_are_read_where_they_are_shown(tmp_path: Path, captured: str, cupy: Any) -> None:
     settings = {"device": "cuda", "cuda_graph": captured, "steps": "7", "log_every": "3", "checkpoint_every": "100"}
-    with Trainer(CONFIG.with_overrides({**settings, "sample_every": "100"}), tmp_path / "run", blobs()) as trainer:
+    with Trainer.start(CONFIG.with_overrides({**settings, "sample_every": "100"}), tmp_path / "run", blobs()) as trainer:
         reads = []
         trainer.run(lambda step, metrics: reads.append((step, DeviceArray.transfers, metrics["loss_d"])))
     transfers = [after - before for (_, before, _), (_, after, _) in itertools.pairwise(reads[:6])]

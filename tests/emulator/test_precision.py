@@ -53,11 +53,11 @@ def test_layers_round_their_inputs_and_their_gradients_do(layer: nn.Module, cupy
 
 
 def test_a_runs_networks(cupy: Any) -> None:
-    config = CONFIG.with_overrides({"device": "cuda", "precision": "tf32"}).completed(blobs().shape)
+    config = CONFIG.with_overrides({"device": "cuda", "precision": "tf32"}).completed(blobs())
     game = Game(config)
     convolutions = [
         layer
-        for network in (game.generator, game.discriminator, game.ema.module)
+        for network in (*game.networks.values(), game.drawing()["generator"])
         for layer in network.modules()
         if hasattr(layer, "precision")
     ]

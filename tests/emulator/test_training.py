@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import CASES, OpCase
-from train.tiny_run import CONFIG, blobs
+from train.tiny_run import CONFIG, blobs, step
 
 from scratchgan import kernels
 from scratchgan.autograd import grad
@@ -52,7 +52,7 @@ def assert_close(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> N
     for name, array in wanted.items():
         free = name.endswith(("5.bias", "6.running_mean"))
         np.testing.assert_allclose(
-            got[name], array, rtol=1e-5, atol=2 * STEPS * CONFIG.lr_g if free else 1e-6, err_msg=name
+            got[name], array, rtol=1e-5, atol=2 * STEPS * CONFIG.own.lr_g if free else 1e-6, err_msg=name
         )
 
 
@@ -82,15 +82,15 @@ def test_every_operator_on_another_device(case: OpCase) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_training_is_the_same_on_both_devices(settings: dict[str, str]) -> None:
-    config = CONFIG.with_overrides(settings).completed(blobs().shape)
-    batches = [blobs().images(np.arange(config.batch) + i) for i in range(STEPS * config.d_steps)]
+    config = CONFIG.with_overrides(settings).completed(blobs())
+    batches = [blobs().images(np.arange(config.run.batch) + i) for i in range(STEPS * config.own.d_steps)]
     games, metrics = {}, {}
     with stand_in():
         for device in ("cpu", "cuda"):
             game = Game(config.with_overrides({"device": device}))
             feed = iter([b.copy() for b in batches])
             start = DeviceArray.transfers
-            metrics[device] = [game.step(lambda feed=feed: next(feed)) for _ in range(STEPS)]
+            metrics[device] = [step(game, lambda feed=feed: next(feed)) for _ in range(STEPS)]
             assert DeviceArray.transfers - start == (STEPS if device == "cuda" else 0), "one copy to the host a step"
             games[device] = parameters(game)
     assert_close(games["cuda"], games["cpu"])
@@ -105,10 +105,10 @@ def test_a_checkpoint_moves_between_devices(tmp_path: Path) -> None:
     """A run begun on one device and ended on the other is, but for rounding, the run of one device."""
     steps = {"steps": "4", "lr_steps": "4", "checkpoint_every": "2", "sample_every": "4"}
     whole, moved = tmp_path / "whole", tmp_path / "moved"
-    with Trainer(CONFIG.with_overrides(steps), whole, blobs()) as trainer:
+    with Trainer.start(CONFIG.with_overrides(steps), whole, blobs()) as trainer:
         trainer.run()
     config = CONFIG.with_overrides(steps | {"steps": "2", "device": "cuda"})
-    with stand_in(), Trainer(config, moved, blobs()) as trainer:
+    with stand_in(), Trainer.start(config, moved, blobs()) as trainer:
         trainer.run()
     with Trainer.resume(moved, blobs(), settings={"steps": "4", "device": "cpu"}) as trainer:
         assert trainer.step == 2

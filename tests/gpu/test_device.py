@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import CASES, OpCase
+from train.tiny_run import step
 
 from scratchgan import kernels
 from scratchgan.autograd import grad
@@ -110,13 +111,14 @@ def test_out_of_memory_says_what_is_free_and_leaves_nothing() -> None:
 )
 def test_a_captured_step_has_the_bits_of_a_plain_one(settings: dict[str, str]) -> None:
     rng = np.random.default_rng(0)
+    data = ArrayDataset(np.zeros((8, 1, 8, 8), np.uint8), name="noise")
     batches = [rng.uniform(-1, 1, (8, 1, 8, 8)).astype(np.float32) for _ in range(12)]
-    config = TrainConfig(data="noise", latent=4, width=4, batch=8, device="cuda").with_overrides(settings)
+    config = TrainConfig("gan", data="noise", latent=4, width=4, batch=8, device="cuda").with_overrides(settings)
     games, metrics = [], []
     for captured in ("false", "true"):
-        game = Game(config.with_overrides({"cuda_graph": captured}).completed((1, 8, 8)))
+        game = Game(config.with_overrides({"cuda_graph": captured}).completed(data))
         feed = iter(batches)
-        metrics.append([game.step(lambda feed=feed: next(feed).copy()) for _ in range(6)])
+        metrics.append([step(game, lambda feed=feed: next(feed).copy()) for _ in range(6)])
         games.append(game.arrays())
     assert metrics[0] == metrics[1]
     for name, array in games[0].items():
@@ -126,10 +128,10 @@ def test_a_captured_step_has_the_bits_of_a_plain_one(settings: dict[str, str]) -
 def test_no_number_of_a_captured_step_is_waited_for_inside() -> None:
     """What a step must not do while it is captured says so, and the device can be used afterwards."""
     x = cupy.ones((2, 2), np.float32)
-    step = CapturedStep(lambda: x * float(x.sum()), lambda: [])
-    step()
+    captured = CapturedStep(lambda: x * float(x.sum()), lambda: [])
+    captured()
     with pytest.raises(GraphError, match="can't be captured"):
-        step()
+        captured()
     assert float((x * 2).sum()) == 8
 
 
@@ -149,8 +151,8 @@ def test_products_of_matrices(shape: tuple[int, int, int], dtype: type) -> None:
 def test_a_run_moves_between_devices(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     data = ArrayDataset(rng.integers(0, 255, (64, 1, 8, 8)).astype(np.uint8), name="noise")
-    config = TrainConfig(data="noise", latent=4, width=4, batch=8, steps=4, checkpoint_every=4, sample_every=4)
-    with Trainer(config.with_overrides({"device": "cuda"}), tmp_path / "run", data) as trainer:
+    config = TrainConfig("gan", data="noise", latent=4, width=4, batch=8, steps=4, checkpoint_every=4, sample_every=4)
+    with Trainer.start(config.with_overrides({"device": "cuda"}), tmp_path / "run", data) as trainer:
         trainer.run()
     with Trainer.resume(tmp_path / "run", data, settings={"device": "cpu", "steps": "6"}) as trainer:
         trainer.run()

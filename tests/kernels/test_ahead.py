@@ -73,12 +73,13 @@ def test_a_step_compiles_nothing_more_than_the_tiles(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "scratchgan.kernels.ahead"], env=environment, check=True, timeout=300)
     step = """
 from scratchgan import kernels
-from scratchgan.train import TrainConfig
-from scratchgan.train.game import Game
+from scratchgan.data import ArrayDataset
+from scratchgan.train import Game, TrainConfig
 import numpy as np
-images = np.random.default_rng(0).random((32, 3, 32, 32), np.float32)
+rng = np.random.default_rng(0)
+data = ArrayDataset(rng.integers(0, 256, (32, 3, 32, 32), np.uint8))
 with kernels.on_compile(print):
-    Game(TrainConfig().completed(images.shape[1:])).step(lambda: images)
+    Game(TrainConfig("gan").completed(data)).advance(lambda: data.fields(np.arange(32)))
 """
     run = subprocess.run(
         [sys.executable, "-c", step], env=environment, check=True, timeout=300, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""What holds for every system: a run that is resumed has the bits of one that was not, and one seed gives one picture."""
+"""What holds for every system: a resumed run has the bits of one that never stopped, a seed gives one picture."""
 
 from __future__ import annotations
 

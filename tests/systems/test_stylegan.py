@@ -73,8 +73,13 @@ def test_layers_by_name_and_number(run: LoadedRun, text: str, layers: list[int])
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("rough", "must be coarse, middle, fine, a number"), ("2-1", "layers 0 to 3"), ("4", "layers 0 to 3"), ("1-", "a number")],
-)  # fmt: skip
+    [
+        ("rough", "must be coarse, middle, fine, a number"),
+        ("2-1", "layers 0 to 3"),
+        ("4", "layers 0 to 3"),
+        ("1-", "a number"),
+    ],
+)
 def test_layers_that_do_not_exist(run: LoadedRun, text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         layers_named(run, text)
@@ -102,7 +107,7 @@ def test_what_cannot_be_projected(run: LoadedRun, tmp_path: Path) -> None:
     (tmp_path / "no.npz").write_text("no")
     with pytest.raises(ConfigError, match="not a file that scratchgan project wrote"):
         read_projection(run, tmp_path / "no.npz")
-    np.savez(tmp_path / "other.npz", ws=np.zeros((6, 6)), noise=np.zeros((1, 80)))
+    np.savez(tmp_path / "other.npz", ws=np.zeros((6, 6)), noise=np.zeros(80))
     with pytest.raises(ConfigError, match="of another run"):
         read_projection(run, tmp_path / "other.npz")
 

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchgan.train.pictures import draw_curves, image_grid, provenance, save_png, to_uint8
+from scratchgan.systems.two_player import game_panels
+from scratchgan.train.curves import draw_curves
+from scratchgan.train.losses import LOSSES
+from scratchgan.train.pictures import image_grid, provenance, save_png, to_uint8
 
 
 def test_floats_become_bytes_by_rounding():
@@ -55,7 +58,7 @@ def has_colour(picture, rgb):
 
 def test_a_curve_is_drawn_where_its_values_are():
     log = [line(step, d_real=0.9, d_fake=0.1) for step in range(1, 101)]
-    lower = draw_curves(log, "a run", probability=True)[450:]  # the panel of D's answers, below its legend
+    lower = draw_curves(log, "a run", game_panels(LOSSES["bce"]))[450:]  # the panel of D's answers, below its legend
     real, fake = (np.flatnonzero(has_colour(lower, rgb)) for rgb in [(31, 107, 176), (217, 95, 14)])
     assert real.max() < 100
     assert fake.min() > 200
@@ -67,4 +70,4 @@ def test_a_curve_is_drawn_where_its_values_are():
     ids=["nothing", "one step", "constant", "wild"],
 )
 def test_any_log_can_be_drawn(log):
-    assert draw_curves(log, "a run", probability=False).shape == (802, 900, 3)
+    assert draw_curves(log, "a run", game_panels(LOSSES["hinge"])).shape == (802, 900, 3)

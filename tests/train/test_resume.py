@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import CONFIG, blobs
+from tiny_run import CONFIG, SYSTEMS, blobs
 
-from scratchgan.train import ConfigError, TrainConfig, Trainer, TrainError
+from scratchgan.train import ConfigError, TrainConfig, Trainer, TrainError, system_names
 from scratchgan.train.checkpoint import checkpoint_path, checkpoint_steps, load_checkpoint
 from scratchgan.train.log import TIMING_KEYS, read_log
 
@@ -40,7 +40,7 @@ def assert_same(first: dict, second: dict) -> None:
 
 
 def whole_run(config: TrainConfig, out: Path) -> Path:
-    with Trainer(config, out, blobs()) as trainer:
+    with Trainer.start(config, out, blobs()) as trainer:
         trainer.run()
     return out
 
@@ -73,7 +73,7 @@ def test_a_resumed_run_is_bit_identical(tmp_path, settings):
     expected = outcome(whole_run(config, tmp_path / "whole" / "run"))
     notices: list[str] = []
     out = tmp_path / "broken" / "run"
-    run_until(Trainer(config, out, blobs()), 3)  # before the first checkpoint
+    run_until(Trainer.start(config, out, blobs()), 3)  # before the first checkpoint
     run_until(Trainer.resume(out, blobs(), on_notice=notices.append), 8)  # 3 steps past a checkpoint
     run_until(Trainer.resume(out, blobs(), on_notice=notices.append), 11)
     with Trainer.resume(out, blobs(), on_notice=notices.append) as trainer:
@@ -92,8 +92,8 @@ def test_a_longer_run_is_the_same_as_a_shorter_one_that_was_extended(tmp_path):
     assert_same(outcome(out), expected)
 
 
-def kill_repeatedly(tmp_path: Path, kills: int, steps: int) -> None:
-    program = [sys.executable, str(Path(__file__).with_name("tiny_run.py"))]
+def kill_repeatedly(system: str, tmp_path: Path, kills: int, steps: int) -> None:
+    program = [sys.executable, str(Path(__file__).with_name("tiny_run.py")), system]
     whole, out = tmp_path / "whole" / "run", tmp_path / "killed" / "run"
     subprocess.run([*program, str(whole), str(steps)], check=True, stdout=subprocess.DEVNULL)
     rng = np.random.default_rng()
@@ -113,17 +113,22 @@ def kill_repeatedly(tmp_path: Path, kills: int, steps: int) -> None:
 
 
 def test_kill_9_at_random_moments(tmp_path):
-    kill_repeatedly(tmp_path, kills=3, steps=150)
+    kill_repeatedly("gan", tmp_path, kills=3, steps=150)
 
 
 @pytest.mark.slow
-def test_kill_9_ten_times_in_a_row(tmp_path):
-    kill_repeatedly(tmp_path, kills=10, steps=400)
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_kill_9_ten_times_in_a_row(system, tmp_path):
+    kill_repeatedly(system, tmp_path, kills=10, steps=400)
+
+
+def test_every_system_is_killed():
+    assert list(SYSTEMS) == system_names()
 
 
 def test_ctrl_c_finishes_the_step_and_saves(tmp_path):
     notices: list[str] = []
-    with Trainer(CONFIG, tmp_path / "run", blobs(), on_notice=notices.append) as trainer:
+    with Trainer.start(CONFIG, tmp_path / "run", blobs(), on_notice=notices.append) as trainer:
         with pytest.raises(KeyboardInterrupt):
             trainer.run(lambda step, metrics: os.kill(os.getpid(), signal.SIGINT) if step == 3 else None)
         assert trainer.step == 3
@@ -168,7 +173,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path):
             resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(out / "log.jsonl") + 400, hard))
 
     try:
-        with Trainer(CONFIG, out, blobs()) as trainer, pytest.raises(TrainError) as caught:
+        with Trainer.start(CONFIG, out, blobs()) as trainer, pytest.raises(TrainError) as caught:
             trainer.run(fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -210,11 +215,11 @@ def test_intervals_may_change_on_resume(tmp_path):
     with Trainer.resume(out, blobs(), steps=14, settings={"checkpoint_every": "1", "keep_checkpoints": "3"}) as trainer:
         trainer.run()
     assert checkpoint_steps(out / "checkpoints") == [12, 13, 14]
-    assert TrainConfig.from_json(out / "config.json").checkpoint_every == 1
+    assert TrainConfig.from_json(out / "config.json").run.checkpoint_every == 1
 
 
 def test_the_checkpoint_holds_no_clock_and_no_path(tmp_path):
     out = whole_run(CONFIG, tmp_path / "run")
     state = load_checkpoint(checkpoint_path(out / "checkpoints", 12)).state
-    assert state.keys() == {"step", "version", "config", "loader", "numbers", "random"}
+    assert state.keys() == {"step", "version", "config", "loader", "numbers", "random", "system"}
     assert str(tmp_path) not in json.dumps(state)
