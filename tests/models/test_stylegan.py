@@ -325,3 +325,53 @@ def test_a_picture_read_out_is_a_modulated_convolution():
     s = layer.style(w).data / 2
     expected = np.einsum("oi,ni,nihw->nohw", layer.weight.data[:, :, 0, 0], s, x) + layer.bias.data[:, None, None]
     np.testing.assert_allclose(layer(x, w).data, expected, rtol=1e-5, atol=1e-6)
+
+
+# PyTorch as an oracle: the benchmark's networks, with the same weights
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("grouped", [False, True])
+def test_values_and_gradients_are_pytorchs(grouped):
+    torch = pytest.importorskip("torch")
+    from benchmarks.step import stylegan_pytorch
+
+    g, d = (network.to(dtype=np.float64) for network in small(16))
+    settings = {"latent": 6, "w": 5, "depth": 2, "width": 3, "widest": 4, "group": 4}
+    theirs = stylegan_pytorch.networks(torch, (3, 16, 16), settings, grouped=grouped, exact_border=True)
+    g2, d2 = (network.double() for network in theirs)
+    for ours, peer in ((g, g2), (d, d2)):
+        peer.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in ours.state_dict().items()})
+    z, noise = normal(4, 6, dtype=np.float64), g.synthesis.draw_noise(rng(), 4).astype(np.float64)
+    y = normal(4, 3, 16, 16, dtype=np.float64, seed=3)
+
+    ws = g.spread(g.mapping(z))
+    images = g.synthesis(ws, noise)
+    (back,) = grad(ops.sum(images * y), ws, create_graph=True)
+    logits = d(images)
+    loss_g = ops.mean(ops.softplus(-logits)) + ops.mean(back * back)
+    gradients_g = grad(loss_g, g.parameters())
+    real = Tensor(images.data, requires_grad=True)
+    real_logits = d(real)
+    loss_d = ops.mean(ops.softplus(-real_logits)) + r1_penalty(real_logits, real)
+    gradients_d = grad(loss_d, d.parameters())
+
+    ws2 = g2.mapping(torch.from_numpy(z))[:, None].expand(-1, g.layers, -1)
+    images2 = g2.synthesis(ws2, torch.from_numpy(noise))
+    (back2,) = torch.autograd.grad((images2 * torch.from_numpy(y)).sum(), ws2, create_graph=True)
+    softplus = torch.nn.functional.softplus
+    loss_g2 = softplus(-d2(images2)).mean() + (back2 * back2).mean()
+    gradients_g2 = torch.autograd.grad(loss_g2, list(g2.parameters()))
+    real2 = images2.detach().requires_grad_()
+    real_logits2 = d2(real2)
+    (gx2,) = torch.autograd.grad(real_logits2.sum(), real2, create_graph=True)
+    loss_d2 = softplus(-real_logits2).mean() + gx2.square().sum((1, 2, 3)).mean() / 2
+    gradients_d2 = torch.autograd.grad(loss_d2, list(d2.parameters()))
+
+    np.testing.assert_allclose(images.data, images2.detach().numpy(), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(real_logits.data, real_logits2.detach().numpy(), rtol=1e-9, atol=1e-9)
+    names = [name for name, _ in (*g.named_parameters(), *d.named_parameters())]
+    pairs = zip((*gradients_g, *gradients_d), (*gradients_g2, *gradients_d2), strict=True)
+    for name, (mine, peer) in zip(names, pairs, strict=True):
+        peer = peer.numpy()
+        np.testing.assert_allclose(mine.data, peer, rtol=1e-7, atol=1e-8 * np.abs(peer).max(), err_msg=name)
