@@ -24,7 +24,8 @@ def build() -> Callable[[], tuple[float, float]]:
 def build_step() -> Callable[[int], tuple[float, float]]:
     """Return a function that runs step number i."""
     from scratchgan import Tensor, grad
-    from scratchgan.models.stylegan import StyleDiscriminator, StyleGenerator, mix, mixing_mask
+    from scratchgan.models.stylegan import StyleGenerator, mix, mixing_mask
+    from scratchgan.models.stylegan_discriminator import StyleDiscriminator
     from scratchgan.optim import Adam
     from scratchgan.train.losses import bce_discriminator, bce_generator, r1_penalty
     from scratchgan.train.path_length import PathLength

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from . import workloads as w
@@ -23,7 +24,7 @@ def networks(torch: Any, shape: tuple[int, int, int], settings: dict[str, Any], 
     ``shape``: (channels, size, size). ``settings``: latent, w, depth, width, widest, group. ``options``: grouped,
     exact_border.
     """
-    nn, F = torch.nn, torch.nn.functional  # noqa: N806
+    nn, F = torch.nn, torch.nn.functional
     grouped, exact_border = options.get("grouped", False), options.get("exact_border", False)
     channels, size, _ = shape
 
@@ -120,9 +121,7 @@ def networks(torch: Any, shape: tuple[int, int, int], settings: dict[str, Any], 
         def __init__(self) -> None:
             super().__init__()
             sizes = [settings["latent"], *[settings["w"]] * settings["depth"]]
-            self.layers = nn.Sequential(
-                *[Linear(a, b, 0.01, slope=SLOPE) for a, b in zip(sizes, sizes[1:], strict=False)]
-            )
+            self.layers = nn.Sequential(*[Linear(a, b, 0.01, slope=SLOPE) for a, b in pairwise(sizes)])
 
         def forward(self, z: Any) -> Any:
             return self.layers(normalized(z))
@@ -134,7 +133,7 @@ def networks(torch: Any, shape: tuple[int, int, int], settings: dict[str, Any], 
             self.constant = parameter(wide[0], base, base)
             self.convolutions = nn.ModuleList([Styled(wide[0], wide[0], width, False)])
             self.to_image = nn.ModuleList([ToImage(wide[0], width)])
-            for before, after in zip(wide, wide[1:], strict=False):
+            for before, after in pairwise(wide):
                 self.convolutions += [Styled(before, after, width, True), Styled(after, after, width, False)]
                 self.to_image.append(ToImage(after, width))
             sides = [base, *[base * 2**i for i in range(1, k + 1) for _ in range(2)]]
@@ -187,7 +186,7 @@ def networks(torch: Any, shape: tuple[int, int, int], settings: dict[str, Any], 
             super().__init__()
             last = features[-1]
             self.from_image = Conv(channels, features[0], 1, slope=SLOPE)
-            self.blocks = nn.Sequential(*[Block(a, b) for a, b in zip(features, features[1:], strict=False)])
+            self.blocks = nn.Sequential(*[Block(a, b) for a, b in pairwise(features)])
             self.end = nn.Sequential(
                 Deviation(),
                 Conv(last + 1, last, 3, padding=1, slope=SLOPE),

@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 
 from scratchgan import Tensor, grad, no_grad, ops
-from scratchgan.models.stylegan import (
-    MinibatchDeviation,
-    StyledConv2d,
-    StyleDiscriminator,
-    StyleGenerator,
-    ToImage,
-    mix,
-    mixing_mask,
-)
+from scratchgan.models.stylegan import StyledConv2d, StyleGenerator, ToImage, mix, mixing_mask
+from scratchgan.models.stylegan_discriminator import MinibatchDeviation, StyleDiscriminator
 from scratchgan.train.losses import r1_penalty
 from scratchgan.train.path_length import path_lengths
 
@@ -60,7 +53,7 @@ def test_sizes_layers_and_their_names(size, layers, ranges, channels):
 
 def test_a_size_out_of_reach():
     for network in (StyleGenerator, StyleDiscriminator):
-        with pytest.raises(ValueError, match="size 30 cannot be reached .* nearest sizes are 28 and 32"):
+        with pytest.raises(ValueError, match=r"size 30 cannot be reached .* nearest sizes are 28 and 32"):
             network(30, 1, generator=rng())
         with pytest.raises(ValueError, match=r"width must be from 1 to widest \(16\), got 32"):
             network(32, 1, width=32, widest=16, generator=rng())
@@ -113,7 +106,7 @@ def test_scaled_activations_are_modulated_weights(up):
         weight = layer.weight.data * s[i][None, :, None, None]
         weight = weight / np.sqrt((weight**2).sum((1, 2, 3), keepdims=True) + 1e-8)
         picture = x[i : i + 1]
-        if up:  # zeros between the pixels, convolution, [1,3,3,1]: what is computed in another order. The border differs
+        if up:  # zeros between the pixels, convolution, [1,3,3,1]; ours computes it in another order but at the border
             zeros = np.zeros((1, 4, 10, 10), np.float32)
             zeros[:, :, ::2, ::2] = picture
             y = ops.upfirdn2d(ops.conv2d(zeros, weight, padding=2), np.array([1, 3, 3, 1]) / 4, padding=1).data
@@ -158,9 +151,7 @@ def test_the_average_style_and_truncation():
     np.testing.assert_allclose(g.w_average, w.data.mean(0), rtol=1e-3, atol=1e-5)
     ws = g.spread(g.mapping(normal(2, 6, seed=3)))
     np.testing.assert_allclose(g.truncate(ws, 1.0).data, ws.data)
-    np.testing.assert_allclose(
-        g.truncate(ws, 0.0).data, np.broadcast_to(g.w_average, ws.shape), rtol=1e-5, atol=1e-6
-    )
+    np.testing.assert_allclose(g.truncate(ws, 0.0).data, np.broadcast_to(g.w_average, ws.shape), rtol=1e-5, atol=1e-6)
     half = g.truncate(ws, 0.5, g.ranges["coarse"]).data
     np.testing.assert_allclose(half[:, 0], (ws.data[:, 0] + g.w_average) / 2, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(half[:, 1:], ws.data[:, 1:])

@@ -27,7 +27,7 @@ def test_nothing_happens_at_p_0(channels, dtype):
 
 
 def test_blit_moves_whole_pixels():
-    """Every result is one of the 8 ways to lay a square, moved by at most one pixel of 8, over mirrored surroundings."""
+    """Every result is one of the 8 ways to lay a square, moved by at most one pixel, amid its mirror images."""
     x = pictures(64, 1)
     y = Augment(rng(), ("blit",), 1.0)(Tensor(x)).data
     seen = set()
