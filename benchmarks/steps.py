@@ -18,15 +18,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-NETWORKS = ("G28", "G64")
+NETWORKS = ("G28", "G64", "S32")
 SIDES = ("ours", "pytorch:nchw", "pytorch:nhwc", "pytorch:compiled", "pytorch:compiled:nhwc", "jax")
+#: S32's own: a styled convolution as one that is grouped by picture, with weights for each. The other sides are not
+#: written for it.
+STYLEGAN_SIDES = ("ours", "pytorch:nchw", "pytorch:nhwc", "pytorch:grouped")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     from .cli import default_threads
 
-    parser.add_argument("networks", nargs="*", metavar="G28|G64", help="which steps; both if not given")
+    parser.add_argument("networks", nargs="*", metavar="G28|G64|S32", help="which steps; all if not given")
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--rounds", type=int, default=9, help="samples of each side (default: 9)")
     parser.add_argument("--impl", action="append", default=[], help="ours, pytorch, jax, ...; all if not given")
@@ -40,8 +43,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def build(side: str, network: str) -> Callable[[], tuple[float, float]]:
     """Return one side's step."""
-    from .step import jax, ours, pytorch
+    from .step import jax, ours, pytorch, stylegan_ours, stylegan_pytorch
 
+    if network == "S32":
+        return stylegan_ours.build() if side == "ours" else stylegan_pytorch.build("nhwc" in side, "grouped" in side)
     if side == "ours":
         return ours.build(network)
     if side == "jax":
@@ -49,14 +54,14 @@ def build(side: str, network: str) -> Callable[[], tuple[float, float]]:
     return pytorch.build(network, "nhwc" in side, "compiled" in side)
 
 
-def chosen_sides(wanted: list[str], compiled: bool) -> list[str]:
+def chosen_sides(wanted: list[str], compiled: bool, among: tuple[str, ...] = SIDES) -> list[str]:
     """Return the sides that can run; a line is printed for each that cannot. ValueError for one that does not exist."""
     from .peers import matches
 
     for name in wanted:
-        if not any(matches(side, name) for side in SIDES):
-            raise ValueError(f"no side {name!r}; there are {', '.join(SIDES)}")
-    sides = [side for side in SIDES if any(matches(side, name) for name in wanted) or not wanted]
+        if not any(matches(side, name) for side in {*SIDES, *STYLEGAN_SIDES}):
+            raise ValueError(f"no side {name!r}; there are {', '.join(dict.fromkeys((*SIDES, *STYLEGAN_SIDES)))}")
+    sides = [side for side in among if any(matches(side, name) for name in wanted) or not wanted]
     if not compiled:
         sides = [side for side in sides if "compiled" not in side or side in wanted]
     for package, family in (("torch", "pytorch"), ("jax", "jax")):
@@ -69,10 +74,11 @@ def chosen_sides(wanted: list[str], compiled: bool) -> list[str]:
 def measure(network: str, sides: list[str], rounds: int) -> dict[str, list[float]]:
     """Return the seconds of each side's step, taken in turns."""
     from .sampling import Settings, sample
+    from .step.workloads import CYCLE
 
     steps = {side: build(side, network) for side in sides}
     measured = sample(steps, Settings(seconds=1e9, relative_error=0, least_rounds=rounds, most_rounds=rounds))
-    return {side: m.samples for side, m in measured.items()}
+    return {side: [seconds / CYCLE[network] for seconds in m.samples] for side, m in measured.items()}
 
 
 def peak_memory(network: str, side: str, threads: int) -> dict[str, float]:
@@ -127,21 +133,26 @@ def command(options: argparse.Namespace) -> int:
     """Run the command."""
     from . import cli, machine, statistics
     from .results import write_text
+    from .step.workloads import BATCHES, CYCLE
 
     for network in options.networks:
         if network not in NETWORKS:
             raise ValueError(f"no step {network!r}; there are {', '.join(NETWORKS)}")
     cli.prepare(options.threads)
-    sides = chosen_sides(options.impl, options.compile)
-    if any(side.startswith("pytorch") for side in sides):
+    chosen = {
+        network: chosen_sides(options.impl, options.compile, STYLEGAN_SIDES if network == "S32" else SIDES)
+        for network in options.networks or NETWORKS
+    }
+    if any(side.startswith("pytorch") for sides in chosen.values() for side in sides):
         import torch
 
         torch.set_num_threads(options.threads)
     document: dict[str, Any] = {"provenance": machine.describe(options.threads), "steps": {}, "memory": {}}
-    for network in options.networks or NETWORKS:
+    for network, sides in chosen.items():
         times = measure(network, sides, options.rounds)
         document["steps"][network] = times
-        print(f"{network} step, batch 64, {options.threads} threads")
+        mean = f", mean of {CYCLE[network]}" if CYCLE[network] > 1 else ""
+        print(f"{network} step, batch {BATCHES[network]}{mean}, {options.threads} threads")
         for side, seconds in times.items():
             s = statistics.summarise(seconds)
             warning = statistics.instability(seconds)
@@ -157,7 +168,8 @@ def command(options: argparse.Namespace) -> int:
             from .step import ours
 
             print(f"{network}: what a step of ours is made of")
-            print("\n".join(ours.profile(ours.build(network)).lines()))
+            steps = 3 if CYCLE[network] == 1 else 1
+            print("\n".join(ours.profile(build("ours", network), steps, CYCLE[network]).lines()))
         if options.memory:
             for side in sides:
                 document["memory"][f"{network} {side}"] = found = peak_memory(network, side, options.threads)

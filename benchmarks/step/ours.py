@@ -64,18 +64,18 @@ class Profile:
         return lines
 
 
-def profile(step: Callable[[], Any], steps: int = 3) -> Profile:
-    """Run some steps and return what each operator and each gradient took in them.
+def profile(step: Callable[[], Any], calls: int = 3, steps_a_call: int = 1) -> Profile:
+    """Call ``step`` some times and return what each operator and each gradient took in the steps of that.
 
     A gradient is an operator too (ConvolveWeightGrad): backward passes are written with operators on Tensors. What a
     backward pass computes itself is its own part (BatchNorm.backward). Time is counted for the innermost, so the parts
     add up to the whole.
     """
-    found = Profile(steps=steps)
+    found = Profile(steps=calls * steps_a_call)
     step()
     with _timed_operators(found):
         begin = time.perf_counter()
-        for _ in range(steps):
+        for _ in range(calls):
             step()
         found.total = time.perf_counter() - begin
     return found

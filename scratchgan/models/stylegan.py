@@ -1,4 +1,4 @@
-"""StyleGAN's networks: a generator whose every layer takes a style, and a residual discriminator.
+"""StyleGAN's generator, whose every layer takes a style. Its discriminator is in `stylegan_discriminator`.
 
     z (N,latent) -> mapping -> w (N,w)                 w: what a picture shall be like, in a space that is learned
     w, one for each layer: ws (N,layers,w)             two pictures' ws can be mixed, layer by layer
@@ -25,7 +25,7 @@ The noise of a picture, one number a pixel and layer, is an input like ws: the p
 
 Sources: T. Karras et al., "A style-based generator architecture for generative adversarial networks", 2019 (mapping,
 mixing, noise, truncation); T. Karras et al., "Analyzing and improving the image quality of StyleGAN", 2020 (the layers,
-skip generator, residual discriminator); T. Karras et al., "Training generative adversarial networks with limited data",
+the skip generator); T. Karras et al., "Training generative adversarial networks with limited data",
 2020, appendix (labels).
 """
 
@@ -43,16 +43,16 @@ from ..tensor import Tensor, as_tensor
 from .gan import doublings
 
 SLOPE = 0.2
-_FILTER = np.array([1, 3, 3, 1]) / 8
-_REST_OF_FILTER = np.array([1, 2, 1]) / 4  # where pixels are repeated first
+TINY = 1e-8
+
+_REST_OF_FILTER = np.array([1, 2, 1]) / 4  # of [1, 3, 3, 1] / 8, where pixels are repeated first
 
 _GAIN = math.sqrt(2)  # after a leaky ReLU
-_TINY = 1e-8
 
 
 def normalized(x: Tensor) -> Tensor:
     """Return the rows of x (N,C) scaled to a mean square of 1."""
-    return x * (ops.mean(x * x, 1, keepdims=True) + _TINY) ** -0.5
+    return x * (ops.mean(x * x, 1, keepdims=True) + TINY) ** -0.5
 
 
 class MappingNetwork(nn.Module):
@@ -81,7 +81,7 @@ class MappingNetwork(nn.Module):
         z = as_tensor(z)
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"MappingNetwork: z must be (N,{self.latent}), got {z.shape}")
-        x, of_labels = normalized(z), _embedded(self, labels, z)
+        x, of_labels = normalized(z), embedded_labels(self, labels, z)
         return self.layers(x if of_labels is None else ops.concatenate([x, of_labels], 1))
 
 
@@ -104,7 +104,7 @@ class StyledConv2d(nn.Conv2d):
         """``noise`` is (N,1,H',W') of the output's size, or None."""
         s = self.style(w)
         squares = ops.sum(self.weight * self.weight, (2, 3))
-        d = (ops.linear(s * s, squares) + _TINY) ** -0.5
+        d = (ops.linear(s * s, squares) + TINY) ** -0.5
         y = x * _per_channel(s)
         if self.up:
             y = ops.upsample_conv2d(y, self.weight, None, 2, self.padding, self.precision)
@@ -142,7 +142,7 @@ class SynthesisNetwork(nn.Module):
 
     def __init__(self, size: int, channels: int, w: int, width: int, widest: int, *, generator: np.random.Generator):
         base, k = doublings(size)
-        features = _features(width, widest, k)[::-1]
+        features = features_by_size(width, widest, k)[::-1]
         self.w, self.layers = w, 2 * k + 2
         self.constant = nn.Parameter(generator.standard_normal((features[0], base, base), np.float32))
         self.convolutions = nn.ModuleList([StyledConv2d(features[0], features[0], w, False, generator=generator)])
@@ -275,108 +275,7 @@ def mix(mask: Array, a: Tensor, b: Tensor) -> Tensor:
     return ops.where(mask, b, a)
 
 
-class ResidualBlock(nn.Module):
-    """Half the size: x (N,in,H,W) -> (N,out,H/2,W/2), two 3x3 convolutions beside a 1x1 convolution.
-
-    The sum of the two ways is divided by sqrt(2), which is in their gains.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, *, generator: np.random.Generator):
-        half = math.sqrt(0.5)
-        self.first = nn.EqualizedConv2d(
-            in_channels, in_channels, 3, padding=1, negative_slope=SLOPE, generator=generator
-        )
-        self.second = nn.EqualizedConv2d(
-            in_channels, out_channels, 3, 2, gain=half, negative_slope=SLOPE, generator=generator
-        )
-        self.skip = nn.EqualizedConv2d(in_channels, out_channels, 1, bias=False, gain=half, generator=generator)
-
-    def forward(self, x: Any) -> Tensor:
-        y = self.second(ops.upfirdn2d(self.first(x), _FILTER, padding=2))
-        return y + self.skip(ops.downsample_fir2d(x))
-
-
-class MinibatchDeviation(nn.Module):
-    """Adds a channel that says how much the pictures of a group differ: (N,C,H,W) -> (N,C+1,H,W).
-
-    The standard deviation over a group of ``group`` pictures, averaged over channels and pixels: one number, the same
-    for the whole group, by which D notices a G that draws the same picture again and again (T. Karras et al.,
-    "Progressive growing of GANs", 2018, section 3). Picture i is in group i mod (N / group). N must be a multiple of
-    ``group``, or at most as large: then the batch is one group.
-    """
-
-    def __init__(self, group: int = 4):
-        if group < 1:
-            raise ValueError(f"MinibatchDeviation: group must be at least 1, got {group}")
-        self.group = group
-
-    def forward(self, x: Any) -> Tensor:
-        n, c, height, width = x.shape
-        group = min(self.group, n)
-        if n % group:
-            raise ValueError(
-                f"MinibatchDeviation: a batch of {n} can't be divided into groups of {group}; use a batch that is a "
-                f"multiple of {group}, or another group"
-            )
-        grouped = ops.reshape(x, (group, n // group, c, height, width))
-        deviation = ops.sqrt(ops.var(grouped, 0) + _TINY)
-        mean = ops.reshape(ops.mean(deviation, (1, 2, 3)), (1, n // group, 1, 1, 1))
-        channel = ops.reshape(ops.broadcast_to(mean, (group, n // group, 1, height, width)), (n, 1, height, width))
-        return ops.concatenate([x, channel], 1)
-
-    def extra_repr(self) -> str:
-        return f"group={self.group}"
-
-
-class StyleDiscriminator(nn.Module):
-    """Images (N,channels,size,size), and labels (N,) if there are ``classes`` -> logits (N,1).
-
-    ``width`` channels at the full size, twice as many at half of it, and so on, but at most ``widest``. ``group`` is
-    that of `MinibatchDeviation`. With classes, the logit is the product of what D saw with a vector of the label
-    (T. Miyato and M. Koyama, "cGANs with projection discriminator", 2018).
-    """
-
-    def __init__(
-        self,
-        size: int,
-        channels: int,
-        *,
-        width: int = 32,
-        widest: int = 128,
-        group: int = 4,
-        classes: int = 0,
-        generator: np.random.Generator,
-    ):
-        base, k = doublings(size)
-        features = _features(width, widest, k)
-        last = features[-1]
-        self.channels, self.size, self.classes = channels, size, classes
-        self.from_image = nn.EqualizedConv2d(channels, features[0], 1, negative_slope=SLOPE, generator=generator)
-        self.blocks = nn.Sequential(
-            *[ResidualBlock(before, after, generator=generator) for before, after in pairwise(features)]
-        )
-        self.end = nn.Sequential(
-            MinibatchDeviation(group),
-            nn.EqualizedConv2d(last + 1, last, 3, padding=1, negative_slope=SLOPE, generator=generator),
-            nn.Flatten(),
-            nn.EqualizedLinear(last * base * base, last, negative_slope=SLOPE, generator=generator),
-            nn.EqualizedLinear(last, last if classes else 1, generator=generator),
-        )
-        if classes:
-            self.labels = nn.EqualizedLinear(classes, last, generator=generator)
-
-    def forward(self, x: Any, labels: Any = None) -> Tensor:
-        x = as_tensor(x)
-        if x.ndim != 4 or x.shape[1:] != (self.channels, self.size, self.size):
-            raise ValueError(
-                f"StyleDiscriminator: images must be (N,{self.channels},{self.size},{self.size}), got {x.shape}"
-            )
-        of_labels = _embedded(self, labels, x)
-        y = self.end(self.blocks(self.from_image(x)))
-        return y if of_labels is None else ops.sum(y * of_labels, 1, keepdims=True) * (1 / math.sqrt(y.shape[1]))
-
-
-def _features(width: int, widest: int, k: int) -> list[int]:
+def features_by_size(width: int, widest: int, k: int) -> list[int]:
     """Return the channels at the full size, at half of it, and so on."""
     if not 1 <= width <= widest:
         raise ValueError(f"StyleGAN: width must be from 1 to widest ({widest}), got {width}")
@@ -388,7 +287,7 @@ def _per_channel(x: Tensor) -> Tensor:
     return ops.reshape(x, (*x.shape, 1, 1))
 
 
-def _embedded(network: Any, labels: Any, x: Tensor) -> Tensor | None:
+def embedded_labels(network: Any, labels: Any, x: Tensor) -> Tensor | None:
     """Return a vector for each of the labels (N,), integers beside x, or None of a network without classes.
 
     The labels become rows with a single 1, and not indices: a captured step (`scratchgan.cuda_graph`) may take them.

@@ -114,8 +114,8 @@ class Strength:
     """Finds p by whether D overfits: by the part of real pictures that D calls real, r = E[sign(D(x))].
 
     r is 0 while D can't tell real from generated, and goes to 1 as D learns the real pictures by heart. Every ``every``
-    steps p is moved up if the mean r of these steps was above ``target``, else down, by the number of pictures seen over
-    ``images``: so many pictures take p from 0 to 1. p is held between 0 and ``most``, below which nothing leaks.
+    steps p is moved up if the mean r of these steps was above ``target``, else down, by the number of pictures seen
+    over ``images``: so many pictures take p from 0 to 1. p is held between 0 and ``most``, below which nothing leaks.
     """
 
     def __init__(self, target: float = 0.6, images: int = 500_000, every: int = 4, most: float = 0.8, p: float = 0.0):
@@ -160,7 +160,7 @@ def mirror(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def places_of(maps: np.ndarray, size: int) -> np.ndarray:
-    """Return where the pixels of pictures of size x size come from by ``maps`` (N,3,3): (N,size,size,2), (x, y) pixels.
+    """Return where each pixel of pictures of size x size comes from by ``maps`` (N,3,3): (x, y), (N,size,size,2).
 
     Maps are of pixels from the centre, as (x, y, 1); what is returned counts from the centre of the first pixel. Places
     outside are mirrored at the border into the picture.

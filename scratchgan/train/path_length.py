@@ -1,8 +1,8 @@
-"""Path length regularisation: a step in w shall change the picture by the same amount, wherever and in whatever direction.
+"""Path length regularisation: a step in w shall change the picture by the same amount, wherever and whereto it goes.
 
-For a picture g(w), J is the matrix of the pixels' derivatives by w, and J^T y, for pixels y of noise, is the gradient of
-the one number <g(w), y>: one backward pass. Its length says how far the picture moves in the random direction y. The
-penalty is on how much that length deviates from its running mean:
+For a picture g(w), J is the matrix of the pixels' derivatives by w, and J^T y, for pixels y of noise, is the gradient
+of the one number <g(w), y>: one backward pass. Its length says how far the picture moves in the random direction y.
+The penalty is on how much that length deviates from its running mean:
 
     E over w, y ~ N(0, 1) of (|J^T y| - a)^2        a: the running mean of |J^T y|
 

@@ -123,7 +123,7 @@ def test_the_profile_of_a_step_adds_up():
     from scratchgan import Tensor, grad, ops
 
     x = Tensor([[1.0, 2.0]], requires_grad=True)
-    profile = ours.profile(lambda: grad(ops.tanh(x * 2.0).sum(), x), steps=2)
+    profile = ours.profile(lambda: grad(ops.tanh(x * 2.0).sum(), x), calls=2)
     assert profile.total > sum(profile.operators.values()) > 0
     assert any(name == "Multiply" for name, _ in profile.operators)
     text = "\n".join(profile.lines())

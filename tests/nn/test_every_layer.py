@@ -24,6 +24,9 @@ SHAPES = [
     (lambda: nn.ConvTranspose2d(4, 6, 4, 2, 1, generator=rng()), (2, 4, 5, 6), (2, 6, 10, 12)),
     (lambda: nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2, False, generator=rng()), (2, 4, 5, 6), (2, 6, 10, 12)),
     (lambda: nn.UpsampleConv2d(4, 6, 3, padding=1, generator=rng()), (2, 4, 5, 6), (2, 6, 10, 12)),
+    (lambda: nn.EqualizedLinear(6, 4, negative_slope=0.2, generator=rng()), (2, 5, 6), (2, 5, 4)),
+    (lambda: nn.EqualizedConv2d(4, 6, 3, 2, 1, negative_slope=0.2, generator=rng()), (2, 4, 8, 9), (2, 6, 4, 5)),
+    (lambda: nn.EqualizedConv2d(4, 6, 1, bias=False, generator=rng()), (2, 4, 8, 9), (2, 6, 8, 9)),
     (lambda: nn.Upsample(scale_factor=2), (2, 4, 5, 6), (2, 4, 10, 12)),
     (lambda: nn.Upsample(scale_factor=(3, 2), mode="bilinear"), (2, 4, 5, 6), (2, 4, 15, 12)),
     (lambda: nn.BatchNorm2d(4), (2, 4, 5, 6), (2, 4, 5, 6)),
@@ -115,6 +118,37 @@ def test_an_activation_in_a_convolution(layer, slope):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
     with pytest.raises(ValueError, match=rf"{layer.__name__}: negative_slope must be at least 0, got -0.5"):
         layer(3, 5, 3, negative_slope=-0.5, generator=rng())
+
+
+def test_an_equalised_learning_rate():
+    """Weights of N(0, 1), or larger for a smaller learning rate, and an output of the size of the input."""
+    x = images(2000, 300)
+    for multiplier in (1.0, 0.01):
+        layer = nn.EqualizedLinear(300, 200, lr_multiplier=multiplier, initial_bias=0.5, generator=rng())
+        assert layer.weight.numpy().std() == pytest.approx(1 / multiplier, rel=0.02)
+        y = layer(x).numpy()
+        assert y.std() == pytest.approx(1, rel=0.1)
+        assert y.mean() == pytest.approx(0.5, abs=0.05)
+        before = layer.weight.data
+        layer.weight.data = before + 1  # a step of Adam's: the same for every weight
+        moved = layer(x).numpy() - y
+        np.testing.assert_allclose(moved, multiplier / 300**0.5 * x.sum(1, keepdims=True) + 0 * y, rtol=0.02, atol=2e-3)
+    plain = nn.EqualizedLinear(300, 200, generator=rng())
+    active = nn.EqualizedLinear(300, 200, negative_slope=0.2, generator=rng())
+    y = plain(x).numpy()
+    np.testing.assert_allclose(active(x).numpy(), np.where(y > 0, y, 0.2 * y) * 2**0.5, rtol=1e-4, atol=1e-5)
+
+    pictures = images(8, 16, 12, 12)
+    plain = nn.EqualizedConv2d(16, 64, 3, generator=rng())
+    active = nn.EqualizedConv2d(16, 64, 3, gain=0.5, negative_slope=0.2, generator=rng())
+    y = plain(pictures).numpy()
+    assert y.std() == pytest.approx(1, rel=0.1)
+    expected = np.where(y > 0, y, 0.2 * y) * 0.5 * 2**0.5
+    np.testing.assert_allclose(active(pictures).numpy(), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="EqualizedLinear: lr_multiplier must be positive, got 0"):
+        nn.EqualizedLinear(3, 4, lr_multiplier=0, generator=rng())
+    with pytest.raises(ValueError, match="EqualizedConv2d: gain must be positive, got 0"):
+        nn.EqualizedConv2d(3, 4, 3, gain=0, generator=rng())
 
 
 def test_batch_norm_running_statistics():
