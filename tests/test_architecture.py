@@ -25,6 +25,7 @@ FLOORS = {
     "train": 7,
     "inspect": 7,
     "metrics": 8,
+    "quiz": 8,
     "cli": 9,
     "__main__": 10,
 }

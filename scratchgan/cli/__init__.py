@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-COMMANDS = ("train", "sample", "interpolate", "evaluate", "data", "gradcheck", "doctor")
+COMMANDS = ("train", "sample", "interpolate", "evaluate", "data", "quiz", "gradcheck", "doctor")
 
 _DESCRIPTION = """\
 Train generative adversarial networks from scratch. The gradients, the kernels, the networks and the training loop
