@@ -23,6 +23,7 @@ from .activation import leaky_relu, leaky_relu_grad
 from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad, conv_transpose2d
 from .linalg import matmul
 from .loss import bce_with_logits
+from .modulation import scale_shift, scale_shift_grad
 from .norm import batch_norm, batch_norm_grad, channel_sum
 from .optimizer import adam_numbers, adam_step, ema_update, foreach_adam_step, foreach_ema_update, foreach_square_sum
 from .pool import avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_gather, max_pool2d_grad
@@ -114,6 +115,8 @@ __all__ = [
     "max_pool2d_grad",
     "on_compile",
     "release_memory",
+    "scale_shift",
+    "scale_shift_grad",
     "segment_sum",
     "set_num_threads",
     "upfirdn2d",

@@ -14,6 +14,7 @@ import numpy as np
 from scratchgan import Tensor, ops
 from scratchgan.gradcheck.op import Kinks
 from scratchgan.kernels.conv import reference as conv
+from scratchgan.kernels.modulation import reference as modulation
 from scratchgan.kernels.norm import reference as norm
 from scratchgan.kernels.pool import reference as pool
 from scratchgan.kernels.upfirdn import reference as upfirdn
@@ -77,6 +78,15 @@ def _per_channel(v: Array, x: Array) -> Array:
 def _group_norm(x: Array, w: Array, b: Array, groups: int) -> Array:
     rows = x.reshape(x.shape[0] * groups, -1)
     return _standardized(rows, (1,)).reshape(x.shape) * _per_channel(w, x) + _per_channel(b, x)
+
+
+def _singular(dtype: Any) -> tuple[Array, Array]:
+    return np.array([0.5, 0.75, 0.25], dtype), np.array([0.25, 1.0, 0.5, 0.75], dtype)
+
+
+def _spectral_normalize(w: Array, dim: int) -> Array:
+    u, v = _singular(w.dtype)
+    return w / (u @ np.moveaxis(w, dim, 0).reshape(3, 4) @ v)
 
 
 def _batch_norm_eval(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
@@ -431,6 +441,29 @@ NORMS = [
         call=lambda x, w, b: ops.layer_norm(x, (2, 4), w, b),
         linear_in=(1, 2),
     ),
+    OpCase("scale_shift", [(2, 3, 2, 4), (2, 3), (2, 3)], modulation.scale_shift, linear_in=(0, 1, 2)),
+    OpCase("scale_shift", [(4, 3), (4, 3), (4, 3)], modulation.scale_shift, "vectors", linear_in=(0, 1, 2)),
+    *[
+        OpCase(
+            "scale_shift",
+            [(2, 3, 2, 4), (2, 3), (2, 3)],
+            lambda x, scale, shift, slope=slope: modulation.scale_shift(x, scale, shift, slope),
+            f"leaky-{slope}",
+            call=lambda x, scale, shift, slope=slope: ops.scale_shift(x, scale, shift, slope),
+        )
+        for slope in (0.0, 0.25)
+    ],
+    *[
+        OpCase(
+            "spectral_normalize",
+            [shape],
+            lambda w, dim=dim: _spectral_normalize(w, dim),
+            f"axis-{dim}",
+            call=lambda w, dim=dim: ops.spectral_normalize(w, *_singular(w.dtype), dim),
+            domain=(0.5, 2.0),
+        )
+        for dim, shape in ((0, (3, 4)), (1, (2, 3, 2)))
+    ],
 ]
 
 LOSSES = [

@@ -28,6 +28,7 @@ FLOORS = {
     "train": 7,
     "metrics": 8,
     "inspect": 8,
+    "quiz": 8,
     "systems": 9,
     "cli": 10,
     "__main__": 11,

@@ -115,7 +115,7 @@ def networks(
             self.key = normalised(nn.Conv2d(c, c // 8, 1, bias=False))
             self.value = normalised(nn.Conv2d(c, c // 2, 1, bias=False))
             self.output = normalised(nn.Conv2d(c // 2, c, 1, bias=False))
-            self.gamma = nn.Parameter(torch.tensor(0.0))
+            self.gamma = nn.Parameter(torch.zeros(1))
 
         def forward(self, x: Any) -> Any:
             query = self.query(x).flatten(2)

@@ -23,7 +23,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 COMMANDS = (
-    "train", "sample", "interpolate", "mix", "project", "directions", "evaluate", "zoo", "data", "gradcheck", "doctor",
+    "train", "sample", "interpolate", "mix", "project", "directions", "evaluate", "zoo", "quiz", "data", "gradcheck",
+    "doctor",
 )  # fmt: skip
 
 _DESCRIPTION = """\

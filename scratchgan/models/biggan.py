@@ -85,9 +85,7 @@ class ConditionalBatchNorm2d(nn.Module):
         self.bias = _normalised(nn.Linear(condition, num_features, bias=False, generator=generator), generator)
 
     def forward(self, x: Any, condition: Any) -> Tensor:
-        gain, bias = 1.0 + self.gain(condition), self.bias(condition)
-        shape = (*gain.shape, 1, 1)
-        return ops.relu(self.norm(x) * gain.reshape(shape) + bias.reshape(shape))
+        return ops.scale_shift(self.norm(x), 1.0 + self.gain(condition), self.bias(condition), 0.0)
 
 
 class SelfAttention(nn.Module):
@@ -108,7 +106,7 @@ class SelfAttention(nn.Module):
         self.key = convolution(channels, channels // 8)
         self.value = convolution(channels, channels // 2)
         self.output = convolution(channels // 2, channels)
-        self.gamma = nn.Parameter(np.zeros((), np.float32))
+        self.gamma = nn.Parameter(np.zeros(1, np.float32))
 
     def forward(self, x: Any) -> Tensor:
         x = as_tensor(x)

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from .. import kernels
+from .. import kernels, ops
 from ..device import Array, device_of, namespace, to_device
 from ..tensor import Tensor
 from .conv import ConvTranspose2d
@@ -62,9 +62,7 @@ class SpectralNorm(Module):
         self._iterate(weight, self.power_iterations)
 
     def forward(self, weight: Tensor) -> Tensor:
-        # u and v are constants to the gradient: at the singular vectors, d sigma / d W = u v' anyway.
-        sigma = (Tensor(self._u) * (self._matrix(weight) @ Tensor(self._v))).sum()
-        return weight / sigma
+        return ops.spectral_normalize(weight, self._u, self._v, self.dim)
 
     def extra_repr(self) -> str:
         return f"power_iterations={self.power_iterations}, dim={self.dim}"

@@ -40,6 +40,7 @@ EXPECTED = {
     "max_pool2d": ["pool.max_pool", "pool.max_pool_grad"],
     "avg_pool2d": ["pool.avg_pool", "pool.avg_pool_grad"],
     "batch_norm": ["norm.batch_norm"],
+    "scale_shift": ["modulation.scale_shift"],
     "linear": ["conv."],
     "matmul": ["conv."],
 }
