@@ -5,7 +5,9 @@
 
 Two regularisers are lazy: R1 in every 16th step and path length in every 4th, each multiplied by that number and
 followed by an update of its own (Karras et al., 2020, appendix B). They are of slopes, in which what is only added has
-no part (``partly``). Adam's learning rate and decay rates are corrected for the further updates. Networks: `scratchgan.models.stylegan`.
+no part (``partly``). Adam's learning rate and decay rates are corrected for the further updates.
+
+Networks: `scratchgan.models.stylegan` and `stylegan_discriminator`.
 
 Sources: T. Karras et al., "A style-based generator architecture for generative adversarial networks", 2019; "Analyzing
 and improving the image quality of StyleGAN", 2020; "Training generative adversarial networks with limited data", 2020.
@@ -21,7 +23,8 @@ import numpy as np
 
 from ..cuda_graph import from_host
 from ..device import Array
-from ..models.stylegan import StyleDiscriminator, StyleGenerator, mix, mixing_mask
+from ..models.stylegan import StyleGenerator, mix, mixing_mask
+from ..models.stylegan_discriminator import StyleDiscriminator
 from ..optim import Adam
 from ..tensor import Tensor
 from ..train import (
