@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SUMMARY = "find the styles with which a StyleGAN draws a picture"
 EXAMPLES = """\
   scratchgan project runs/stylegan-toyfaces me.png --out me.npz
-  scratchgan mix runs/stylegan-toyfaces --a me.npz --b 0-5 --layers fine
+  scratchgan project runs/stylegan-toyfaces me.png --steps 1000   and then: scratchgan mix ... --a w.npz
 """
 
 

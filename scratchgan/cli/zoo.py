@@ -9,7 +9,7 @@ from collections.abc import Sequence
 SUMMARY = "list the trained networks that come with the package"
 EXAMPLES = """\
   scratchgan zoo
-  scratchgan sample zoo:gan-toyfaces --n 16 --out faces.png
+  scratchgan zoo gan-toyfaces   all that is known of it
 """
 
 

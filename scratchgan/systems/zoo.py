@@ -23,6 +23,7 @@ from ..train.atomic import write_atomically
 from ..train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from ..train.folder import log_notice
 from ..train.loaded import loaded_from
+from ..train.pictures import provenance, save_png
 
 FOLDER: Final = Path(__file__).with_name("zoo_files")
 PREFIX: Final = "zoo:"
@@ -57,15 +58,21 @@ def load(
     if which == "raw" or checkpoint != "last":
         raise TrainError(f"{run} holds the averaged weights of one step: --raw and --checkpoint are for runs' folders")
     try:
-        saved = load_checkpoint(FOLDER / f"{name}.safetensors")
-        return loaded_from(
-            TrainConfig.from_dict(saved.state["config"]), saved, saved.state["step"], averaged=False, settle=False
-        )
+        return _opened(FOLDER / f"{name}.safetensors")
     except (CheckpointError, ConfigError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise TrainError(
             f"{run} is damaged ({reason}): install the package again, or make it anew: {_made_by(name)}"
         ) from error
+
+
+def _opened(path: Path) -> LoadedRun:
+    saved = load_checkpoint(path)
+    whole = {
+        name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in saved.arrays.items()
+    }
+    config = TrainConfig.from_dict(saved.state["config"])
+    return loaded_from(config, Checkpoint(whole, saved.state), saved.state["step"], averaged=False, settle=False)
 
 
 def _made_by(name: str) -> str:
@@ -75,18 +82,26 @@ def _made_by(name: str) -> str:
         return "see docs/zoo.md"
 
 
-def pack(run: LoadedRun, name: str, card: dict[str, Any], folder: Path = FOLDER) -> Path:
-    """Write a finished run as an entry of the zoo, its numbers in half precision. Returns the file. Raises OSError.
+def pack(run: LoadedRun, name: str, card: dict[str, Any], folder: Path = FOLDER) -> LoadedRun:
+    """Write a finished run as an entry of the zoo, and return it as it will be read again. Raises OSError.
 
-    Weights are rounded to float16 and kept as such: twice as many fit, and no picture changes visibly.
+    Weights are rounded to float16, which twice as many of fit into a file, and no picture changes visibly. What an
+    array of state may not lose (counts, large variances) keeps its type.
     """
-    arrays = {
-        f"{network}.{key}": array.astype(np.float16).astype(np.float32)
-        for network, module in run.networks.items()
-        for key, array in module.state_dict().items()
-    }
+    arrays = {}
+    for network, module in run.networks.items():
+        for key, array in module.state_dict().items():
+            half = array.astype(np.float16) if array.dtype == np.float32 else array
+            arrays[f"{network}.{key}"] = half if np.isfinite(half).all() else array
     path = folder / f"{name}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
     save_checkpoint(path, Checkpoint(arrays, {"step": run.step, "config": run.config.as_dict()}))
     write_atomically(path.with_suffix(".json"), (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
-    return path
+    packed = _opened(path)
+    save_png(path.with_suffix(".png"), sheet(packed), provenance(f"{PREFIX}{name}", run.step))
+    return packed
+
+
+def sheet(run: LoadedRun) -> np.ndarray:
+    """Return the picture (H,W,C) uint8 that shows what an entry draws: 64 samples of seed 1."""
+    return run.system.picture(run.sample(64, seed=1))

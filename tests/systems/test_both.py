@@ -74,9 +74,9 @@ def test_pictures_and_curves_are_written(finished: Path) -> None:
 
 
 def test_settings_of_another_system_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"unknown setting 'gradient_penalty'.*"):
+    with pytest.raises(ConfigError, match="gradient_penalty is a setting of system gan and points, not of stylegan"):
         TrainConfig("stylegan", gradient_penalty=1.0)
-    with pytest.raises(ConfigError, match="unknown setting 'path_length'"):
+    with pytest.raises(ConfigError, match="path_length is a setting of system stylegan, not of biggan"):
         TrainConfig("biggan").with_overrides({"path_length": "1"})
     with pytest.raises(ConfigError, match=r"no system is named 'bigan' \(did you mean 'biggan'\?\)"):
         TrainConfig("bigan")
