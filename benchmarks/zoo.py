@@ -72,9 +72,12 @@ def make(name: str) -> None:
     report = json.loads(run.system.report(run, data, Ask(5000)).to_json())
     scores, floor = report["scores"], report["real_against_real"]
     kept = [key for key, value in scores.items() if isinstance(value, (int, float))]
+    what = f"{entry.system} on {config.run.data}, {run.config.run.size} px, {run.step:,} steps"
+    figures = [f"{key} {scores[key]:.2f} (real images {floor[key]:.2f})" for key in ("fid", "recall")]
+    summary = f"{what}; {', '.join(figures)}"
+    git = ["git", "rev-parse", "HEAD"]
     card = {
-        "summary": f"{entry.system} on {config.run.data}, {run.config.run.size} px, {run.step:,} steps; "
-        f"FID {scores['fid']:.1f} (real images {floor['fid']:.1f}), recall {scores['recall']:.2f} ({floor['recall']:.2f})",
+        "summary": summary,
         "bad_at": entry.bad_at,
         "system": entry.system,
         "command": entry.command,
@@ -91,7 +94,7 @@ def make(name: str) -> None:
         "real_against_real": {key: floor[key] for key in kept},
     }
     zoo.pack(run, name, card)
-    print(f"zoo:{name}: {card['summary']}")
+    print(f"zoo:{name}: {summary}")
 
 
 def main() -> None:
