@@ -7,7 +7,6 @@ from ..data import POINT_SETS
 from ..train.registry import register
 
 
-
 def _of_points(settings: Mapping[str, Any]) -> bool:
     """Whether settings from before systems had names, which say "model" in place of it, are of a run on points."""
     return settings.get("model") == "mlp" or settings.get("data") in POINT_SETS

@@ -124,7 +124,9 @@ class Points(TwoPlayer):
         assemble_film(sorted(folder.samples.glob("step-*.png")), _film(folder.path), text["Source"])
 
     def walk(self, inputs: Inputs, frames: int) -> Inputs:
-        raise ConfigError("the run was trained on points, and a walk would show one that moves: its film is film.gif in its folder")
+        raise ConfigError(
+            "the run was trained on points, and a walk would show one that moves: its film is film.gif in its folder"
+        )
 
     def files(self, out: Path) -> dict[str, Path]:
         return {"film": _film(out)}

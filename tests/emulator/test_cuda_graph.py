@@ -178,7 +178,9 @@ def test_a_run_that_is_resumed_has_the_same_bits(tmp_path: Path, cupy: Any) -> N
 @pytest.mark.parametrize("captured", ["false", "true"])
 def test_numbers_are_read_where_they_are_shown(tmp_path: Path, captured: str, cupy: Any) -> None:
     settings = {"device": "cuda", "cuda_graph": captured, "steps": "7", "log_every": "3", "checkpoint_every": "100"}
-    with Trainer.start(CONFIG.with_overrides({**settings, "sample_every": "100"}), tmp_path / "run", blobs()) as trainer:
+    with Trainer.start(
+        CONFIG.with_overrides({**settings, "sample_every": "100"}), tmp_path / "run", blobs()
+    ) as trainer:
         reads = []
         trainer.run(lambda step, metrics: reads.append((step, DeviceArray.transfers, metrics["loss_d"])))
     transfers = [after - before for (_, before, _), (_, after, _) in itertools.pairwise(reads[:6])]

@@ -121,7 +121,9 @@ def test_what_cannot_start_leaves_no_folder(tmp_path, config, dataset, error, me
 
 def test_a_run_that_diverges_stops_with_its_last_good_checkpoint(tmp_path):
     out = tmp_path / "run"
-    with Trainer.start(CONFIG.with_overrides({"lr_end": "1"}), out, blobs()) as trainer:  # rates that stay as they are put
+    with Trainer.start(
+        CONFIG.with_overrides({"lr_end": "1"}), out, blobs()
+    ) as trainer:  # rates that stay as they are put
 
         def explode(step, metrics):
             if step == 7:
