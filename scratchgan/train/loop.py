@@ -364,7 +364,8 @@ def _config_of(checkpoint: Checkpoint, folder: RunFolder) -> TrainConfig:
         reason = error.what if isinstance(error, UnknownNameError) else error
         version = checkpoint.state.get("version", "unknown")
         raise TrainError(
-            f"{folder.checkpoints}: written by scratchgan {version}, and does not fit this one ({__version__}): {reason}"
+            f"{folder.checkpoints} was written by scratchgan {version}, and does not fit this one ({__version__}): "
+            f"{reason}"
         ) from error
 
 

@@ -85,6 +85,6 @@ def test_a_newer_checkpoint_beside_an_old_config(run, failing):
     config = saved.state["config"] | {"noise_schedule": "cosine"}
     save_checkpoint(path, Checkpoint(saved.arrays, saved.state | {"config": config, "version": "9.0"}))
     line = failing(1, "train", "--resume", run, "--steps", 8)
-    assert f"{run / 'checkpoints'}: written by scratchgan 9.0, and does not fit this one (" in line
+    assert f"{run / 'checkpoints'} was written by scratchgan 9.0, and does not fit this one (" in line
     assert line.endswith("): unknown setting 'noise_schedule'\n")
     assert checkpoint_steps(run / "checkpoints") == [2, 4, 6]

@@ -101,7 +101,7 @@ def test_which_recipe_a_run_starts_from():
     )
     assert from_recipe(recipe="faces64").run.data == "toyfaces"
     assert from_recipe("gan", "reference").own.model == "gan28"
-    with pytest.raises(ConfigError, match="no recipe is named 'faces'; there are: .*faces64, reference.*points"):
+    with pytest.raises(ConfigError, match=r"no recipe is named 'faces'; there are: .*faces64, reference.*points"):
         from_recipe(recipe="faces")
     with pytest.raises(ConfigError, match="no recipe of system points is named 'faces64'; there are: points"):
         from_recipe("points", "faces64")
