@@ -13,8 +13,9 @@ has to be arranged for:
                 called again before each launch, in the step's order, and its result copied to the same place.
     the host    must not wait for the GPU inside: such a copy raises.
 
-So the step reads as ever, and both ways give the same bits. Steps of several kinds are several graphs of one state. The first step runs as always, which compiles and loads
-every kernel; the second is captured, then launched. Source: CUDA C++ Programming Guide, "CUDA Graphs".
+So the step reads as ever, and both ways give the same bits. The first step runs as always, which compiles and loads
+every kernel; the second is captured, then launched. Steps of several kinds are several graphs of one state, whose
+arrays stay where they are. Source: CUDA C++ Programming Guide, "CUDA Graphs".
 """
 
 from __future__ import annotations
