@@ -163,6 +163,12 @@ def test_one_step_moves_each_network_along_its_own_gradient():
         np.testing.assert_allclose(p.data[clear], (old - 1e-2 * np.sign(gradient.data))[clear], atol=2e-4)
 
 
+def test_a_field_that_the_data_does_not_have():
+    game = Game(CONFIG.completed(blobs()))
+    with pytest.raises(ConfigError, match="system gan takes 'image' of a batch, which has index, photo"):
+        game.advance(lambda: {"index": np.arange(8), "photo": blobs().images(np.arange(8))})
+
+
 def test_g_learns_the_brightness_of_the_data():
     config = CONFIG.with_overrides(
         {"size": "8", "channels": "1", "lr_g": "2e-3", "lr_d": "2e-3", "batch": "16"}
