@@ -75,7 +75,7 @@ def make(name: str) -> None:
     what = f"{entry.system} on {config.run.data}, {run.config.run.size} px, {run.step:,} steps"
     figures = [f"{key} {scores[key]:.2f} (real images {floor[key]:.2f})" for key in ("fid", "recall")]
     summary = f"{what}; {', '.join(figures)}"
-    git = ["git", "rev-parse", "HEAD"]
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     card = {
         "summary": summary,
         "bad_at": entry.bad_at,
@@ -84,9 +84,7 @@ def make(name: str) -> None:
         "settings": run.config.as_dict(),
         "step": run.step,
         "seed": run.config.run.seed,
-        "commit": subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip(),
+        "commit": commit.stdout.strip(),
         "machine": f"{platform.processor() or platform.machine()}, {seconds:.0f} s for {done:,} steps",
         "evaluator": report["evaluator"]["hash"],
         "images": report["n"],

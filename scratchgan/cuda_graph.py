@@ -14,7 +14,8 @@ has to be arranged for:
     the host    must not wait for the GPU inside: such a copy raises.
 
 So the step reads as ever, and both ways give the same bits. The first step runs as always, which compiles and loads
-every kernel; the second is captured, then launched. Source: CUDA C++ Programming Guide, "CUDA Graphs".
+every kernel; the second is captured, then launched. Steps of several kinds are several graphs of one state, whose
+arrays stay where they are. Source: CUDA C++ Programming Guide, "CUDA Graphs".
 """
 
 from __future__ import annotations
@@ -85,8 +86,12 @@ class CapturedStep:
     def __call__(self) -> Array:
         if self._inputs is None:
             self._inputs = _Inputs(self._cupy)
+            slots = self._state()
+            homes = [getattr(owner, name) for owner, name in slots]
             with self._inputs.active():
-                return self._step()
+                result = self._step()
+            _bring_home(slots, homes)  # the graph of another kind of step may read there already
+            return result
         if self._graph is None:
             self._capture(self._inputs)
         else:
@@ -110,11 +115,7 @@ class CapturedStep:
                 stream.begin_capture()
                 try:
                     self._result = self._step()
-                    for (owner, name), home in zip(slots, homes, strict=True):
-                        new = getattr(owner, name)
-                        if new is not home:
-                            home[...] = new
-                            setattr(owner, name, home)
+                    _bring_home(slots, homes)
                 except BaseException:
                     with contextlib.suppress(Exception):
                         stream.end_capture()
@@ -191,6 +192,15 @@ class _Inputs:
         self._device.set(host, stream=self.cupy.cuda.get_current_stream())
         event.record()
         self._hosts.reverse()
+
+
+def _bring_home(slots: Sequence[Slot], homes: Sequence[Array]) -> None:
+    """Copy what was bound anew to where the arrays were before, and bind those again."""
+    for (owner, name), home in zip(slots, homes, strict=True):
+        new = getattr(owner, name)
+        if new is not home:
+            home[...] = new
+            setattr(owner, name, home)
 
 
 def _bytes(value: np.ndarray) -> np.ndarray:

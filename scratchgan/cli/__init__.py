@@ -86,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     from .. import __version__
 
     # --debug may stand before or after the command. SUPPRESS: the command's default must not undo the main parser's.
-    debug = _Parser(add_help=False)
+    debug = _Command(add_help=False)
     debug.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")
     common: dict[str, Any] = {"formatter_class": _HelpFormatter, "allow_abbrev": False}
     parser = _Parser(prog="scratchgan", description=_DESCRIPTION, epilog=_EXAMPLES, parents=[debug], **common)

@@ -175,7 +175,9 @@ def _started(arguments: argparse.Namespace, settings: dict[str, str]) -> Trainer
     elif arguments.recipe is None:
         config = TrainConfig.from_json(arguments.config)
         if arguments.system not in (None, config.system):
-            raise ConfigError(f"{arguments.config} is of system {config.system}, not {arguments.system}: leave {arguments.system} out")
+            raise ConfigError(
+                f"{arguments.config} is of system {config.system}, not {arguments.system}: leave {arguments.system} out"
+            )
     else:
         raise ConfigError("--config and --recipe are two places to start from: give one of them")
     config = config.with_overrides(settings)

@@ -26,6 +26,7 @@ from ..optim import Adam, ExponentialMovingAverage
 from ..tensor import Tensor
 from .checkpoint import Checkpoint
 from .config import RunSettings, TrainConfig
+from .settings import ConfigError
 from .system import System
 
 Draw = Callable[[], Mapping[str, np.ndarray]]  # returns the fields of the next batch, as `Loader` yields them
@@ -49,6 +50,10 @@ class Batches:
         def field(name: str) -> np.ndarray:
             if name == names[0]:  # a captured step calls this again, for one field after the other
                 fields.update(self._system.prepare(self._draw()))
+            if name not in fields:
+                raise ConfigError(
+                    f"system {self._system.name} takes {name!r} of a batch, which has {', '.join(fields)}"
+                )
             array = fields[name]
             array.flags.writeable = False  # it is ours, and what cannot change need not be watched for changes
             return array

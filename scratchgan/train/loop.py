@@ -38,7 +38,7 @@ from .folder import RunFolder, TrainError, log_notice
 from .game import DivergedError, Game
 from .log import RunLog, read_log
 from .pictures import provenance, save_png
-from .settings import ConfigError
+from .settings import ConfigError, UnknownNameError
 from .system import Networks, System
 
 OnStep = Callable[[int, dict[str, float]], None]
@@ -365,7 +365,12 @@ def _config_of(checkpoint: Checkpoint, folder: RunFolder) -> TrainConfig:
     try:
         return TrainConfig.from_dict(checkpoint.state["config"])
     except (ConfigError, KeyError) as error:
-        raise TrainError(f"{folder.checkpoints}: written by another version of scratchgan ({error})") from error
+        reason = error.what if isinstance(error, UnknownNameError) else error
+        version = checkpoint.state.get("version", "unknown")
+        raise TrainError(
+            f"{folder.checkpoints} was written by scratchgan {version}, and does not fit this one ({__version__}): "
+            f"{reason}"
+        ) from error
 
 
 def _check_unchanged(before: TrainConfig, now: TrainConfig, what: str) -> None:

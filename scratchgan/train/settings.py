@@ -43,7 +43,14 @@ def setting(
     """One setting: its default, a line for people, its range, whether a resumed run may change it, and whether the
     command line has an option of its name (any setting can be given with ``--set``), with ``metavar`` for its value."""
     bounds = {"at least": at_least, "above": above, "below": below, "at most": at_most}
-    metadata = {"help": help, "choices": choices, "bounds": bounds, "on_resume": on_resume, "option": option, "metavar": metavar}
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "bounds": bounds,
+        "on_resume": on_resume,
+        "option": option,
+        "metavar": metavar,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 

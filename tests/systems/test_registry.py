@@ -2,7 +2,6 @@
 
 import sys
 import types
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,11 +11,10 @@ from scratchgan.train import ConfigError, TrainConfig, register, registry, syste
 
 
 @pytest.fixture(autouse=True)
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is gone after it."""
     system_names()
     monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    yield
 
 
 def test_the_first_system_is_used_where_none_is_named() -> None:
@@ -82,13 +80,13 @@ def test_registering_before_any_look_up_keeps_the_packages_own_first(monkeypatch
 
 
 def test_what_can_not_be_registered_or_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="register: 'gan' is scratchgan.systems.gan:Gan already: choose another name"):
+    with pytest.raises(ValueError, match=r"register: 'gan' is scratchgan.systems.gan:Gan already: choose another name"):
         register("gan", "somebodys:Gan")
     register("lost", "no_such_package.lost:Lost")
     with pytest.raises(ConfigError, match=r"system 'lost' can't be imported from 'no_such_package.lost:Lost' \(No mod"):
         system_named("lost")
     register("absent", "scratchgan.systems.gan:Absent")
-    with pytest.raises(ConfigError, match="system 'absent' can't be imported from 'scratchgan.systems.gan:Absent'"):
+    with pytest.raises(ConfigError, match=r"system 'absent' can't be imported from 'scratchgan.systems.gan:Absent'"):
         system_named("absent")
 
 

@@ -121,7 +121,9 @@ def test_what_cannot_start_leaves_no_folder(tmp_path, config, dataset, error, me
 
 def test_a_run_that_diverges_stops_with_its_last_good_checkpoint(tmp_path):
     out = tmp_path / "run"
-    with Trainer.start(CONFIG.with_overrides({"lr_end": "1"}), out, blobs()) as trainer:  # rates that stay as they are put
+    with Trainer.start(
+        CONFIG.with_overrides({"lr_end": "1"}), out, blobs()
+    ) as trainer:  # rates that stay as they are put
 
         def explode(step, metrics):
             if step == 7:
@@ -159,6 +161,12 @@ def test_one_step_moves_each_network_along_its_own_gradient():
     for p, old, gradient in zip(g_of.parameters(), before_g, g_g, strict=True):
         clear = np.abs(gradient.data) > 1e-6  # the biases before a batch norm have no gradient but rounding errors
         np.testing.assert_allclose(p.data[clear], (old - 1e-2 * np.sign(gradient.data))[clear], atol=2e-4)
+
+
+def test_a_field_that_the_data_does_not_have():
+    game = Game(CONFIG.completed(blobs()))
+    with pytest.raises(ConfigError, match="system gan takes 'image' of a batch, which has index, photo"):
+        game.advance(lambda: {"index": np.arange(8), "photo": blobs().images(np.arange(8))})
 
 
 def test_g_learns_the_brightness_of_the_data():

@@ -12,9 +12,7 @@ from scratchgan.train import ConfigError, TrainConfig, Trainer, from_recipe, loa
 from scratchgan.train.checkpoint import checkpoint_path, load_checkpoint
 from scratchgan.train.game import Game
 
-SHORT = from_recipe(data="ring8").replace(
-    width=16, batch=32, steps=12, sample_every=4, checkpoint_every=6, lr_steps=12
-)
+SHORT = from_recipe(data="ring8").replace(width=16, batch=32, steps=12, sample_every=4, checkpoint_every=6, lr_steps=12)
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +94,14 @@ def test_every_recipe_is_a_config(system, name):
 def test_which_recipe_a_run_starts_from():
     assert from_recipe() == TrainConfig("gan")
     assert from_recipe(data="fashion-mnist") == TrainConfig("gan", data="fashion-mnist")
-    assert from_recipe(data="grid25") == from_recipe(recipe="points", data="grid25") == TrainConfig("points", data="grid25")
+    assert (
+        from_recipe(data="grid25")
+        == from_recipe(recipe="points", data="grid25")
+        == TrainConfig("points", data="grid25")
+    )
     assert from_recipe(recipe="faces64").run.data == "toyfaces"
     assert from_recipe("gan", "reference").own.model == "gan28"
-    with pytest.raises(ConfigError, match="no recipe is named 'faces'; there are: .*faces64, reference.*points"):
+    with pytest.raises(ConfigError, match=r"no recipe is named 'faces'; there are: .*faces64, reference.*points"):
         from_recipe(recipe="faces")
     with pytest.raises(ConfigError, match="no recipe of system points is named 'faces64'; there are: points"):
         from_recipe("points", "faces64")
