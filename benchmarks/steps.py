@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-NETWORKS = ("G28", "G64")
+NETWORKS = ("G28", "G64", "B28")
 SIDES = ("ours", "pytorch:nchw", "pytorch:nhwc", "pytorch:compiled", "pytorch:compiled:nhwc", "jax")
 
 
@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     from .cli import default_threads
 
-    parser.add_argument("networks", nargs="*", metavar="G28|G64", help="which steps; both if not given")
+    parser.add_argument("networks", nargs="*", metavar="G28|G64|B28", help="which steps; all if not given")
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--rounds", type=int, default=9, help="samples of each side (default: 9)")
     parser.add_argument("--impl", action="append", default=[], help="ours, pytorch, jax, ...; all if not given")
@@ -40,13 +40,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def build(side: str, network: str) -> Callable[[], tuple[float, float]]:
     """Return one side's step."""
-    from .step import jax, ours, pytorch
+    from .step import biggan, jax, ours, pytorch
 
+    if network == "B28":
+        return biggan.ours() if side == "ours" else biggan.pytorch("nhwc" in side, "compiled" in side)
     if side == "ours":
         return ours.build(network)
     if side == "jax":
         return jax.build(network)
     return pytorch.build(network, "nhwc" in side, "compiled" in side)
+
+
+def has(side: str, network: str) -> bool:
+    """Whether a side's step of this network is written down here: JAX's of B28 is not."""
+    return side != "jax" or network != "B28"
 
 
 def chosen_sides(wanted: list[str], compiled: bool) -> list[str]:
@@ -70,7 +77,7 @@ def measure(network: str, sides: list[str], rounds: int) -> dict[str, list[float
     """Return the seconds of each side's step, taken in turns."""
     from .sampling import Settings, sample
 
-    steps = {side: build(side, network) for side in sides}
+    steps = {side: build(side, network) for side in sides if has(side, network)}
     measured = sample(steps, Settings(seconds=1e9, relative_error=0, least_rounds=rounds, most_rounds=rounds))
     return {side: m.samples for side, m in measured.items()}
 
@@ -157,9 +164,9 @@ def command(options: argparse.Namespace) -> int:
             from .step import ours
 
             print(f"{network}: what a step of ours is made of")
-            print("\n".join(ours.profile(ours.build(network)).lines()))
+            print("\n".join(ours.profile(build("ours", network)).lines()))
         if options.memory:
-            for side in sides:
+            for side in [side for side in sides if has(side, network)]:
                 document["memory"][f"{network} {side}"] = found = peak_memory(network, side, options.threads)
                 print(f"  {side:22} peak {found['peak_mib']:6.0f} MiB, {found['before_mib']:.0f} before the first step")
         sys.stdout.flush()

@@ -151,9 +151,7 @@ class DiscriminatorBlock(nn.Module):
         )
         kind = nn.ConvAvgPool2d if halve else nn.Conv2d
         self.conv2 = _normalised(kind(after, after, 3, padding=1, generator=generator), generator)
-        self.skip = (
-            _normalised(nn.Conv2d(before, after, 1, generator=generator), generator) if halve else nn.Identity()
-        )
+        self.skip = _normalised(nn.Conv2d(before, after, 1, generator=generator), generator) if halve else nn.Identity()
 
     def forward(self, x: Any) -> Tensor:
         y = self.conv2(self.conv1(x if self.first else ops.relu(x)))
@@ -183,7 +181,7 @@ class Generator(nn.Module):
         base, k = doublings(size)
         _check_attention("Generator", attention, base, k)
         if latent < k + 1:
-            raise ValueError(f"Generator: latent must be at least {k + 1}, a number for each of its parts, got {latent}")
+            raise ValueError(f"Generator: latent must be at least {k + 1}, one for each of its parts, got {latent}")
         self.size, self.channels, self.classes, self.latent = size, channels, classes, latent
         self._chunks = [len(part) for part in np.array_split(np.arange(latent), k + 1)]
         features = [width * min(2 ** (k - i), 8) for i in range(k + 1)]

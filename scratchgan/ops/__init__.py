@@ -38,8 +38,8 @@ __all__ = [
     "flip", "getitem", "group_norm", "instance_norm", "l1_loss", "layer_norm", "leaky_relu", "linear", "log",
     "log_softmax", "logsumexp", "matmul", "max", "max_pool2d", "maximum", "mean", "min", "minimum", "mse_loss",
     "multiply", "negative", "pad", "power", "relu", "reshape", "scale_shift", "sigmoid", "softmax", "softplus",
-    "spectral_normalize", "sqrt", "stack", "subtract", "sum", "sum_to", "tanh", "to_device", "transpose", "upsample_bilinear2d", "upsample_conv2d",
-    "upsample_nearest2d", "var", "where",
+    "spectral_normalize", "sqrt", "stack", "subtract", "sum", "sum_to", "tanh", "to_device", "transpose",
+    "upsample_bilinear2d", "upsample_conv2d", "upsample_nearest2d", "var", "where",
 ]  # fmt: skip
 
 tensor.ops = sys.modules[__name__]  # what Tensor's operators and methods delegate to
