@@ -18,18 +18,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-NETWORKS = ("G28", "G64", "S32")
-SIDES = ("ours", "pytorch:nchw", "pytorch:nhwc", "pytorch:compiled", "pytorch:compiled:nhwc", "jax")
-#: S32's own: a styled convolution as one that is grouped by picture, with weights for each. The other sides are not
-#: written for it.
-STYLEGAN_SIDES = ("ours", "pytorch:nchw", "pytorch:nhwc", "pytorch:grouped")
+_BOTH = ("ours", "pytorch:nchw", "pytorch:nhwc", "pytorch:compiled", "pytorch:compiled:nhwc")
+#: The sides that each network's step is written down for. S32's own: a styled convolution as one that is grouped by
+#: picture, with weights for each.
+SIDES = {
+    "G28": (*_BOTH, "jax"),
+    "G64": (*_BOTH, "jax"),
+    "S32": ("ours", "pytorch:nchw", "pytorch:nhwc", "pytorch:grouped"),
+    "B28": _BOTH,
+}
+NETWORKS = tuple(SIDES)
+
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     from .cli import default_threads
 
-    parser.add_argument("networks", nargs="*", metavar="G28|G64|S32", help="which steps; all if not given")
+    parser.add_argument("networks", nargs="*", metavar="|".join(NETWORKS), help="which steps; all if not given")
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--rounds", type=int, default=9, help="samples of each side (default: 9)")
     parser.add_argument("--impl", action="append", default=[], help="ours, pytorch, jax, ...; all if not given")
@@ -43,8 +49,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def build(side: str, network: str) -> Callable[[], tuple[float, float]]:
     """Return one side's step."""
-    from .step import jax, ours, pytorch, stylegan_ours, stylegan_pytorch
+    from .step import biggan, jax, ours, pytorch, stylegan_ours, stylegan_pytorch
 
+    if network == "B28":
+        return biggan.ours() if side == "ours" else biggan.pytorch("nhwc" in side, "compiled" in side)
     if network == "S32":
         return stylegan_ours.build() if side == "ours" else stylegan_pytorch.build("nhwc" in side, "grouped" in side)
     if side == "ours":
@@ -54,14 +62,18 @@ def build(side: str, network: str) -> Callable[[], tuple[float, float]]:
     return pytorch.build(network, "nhwc" in side, "compiled" in side)
 
 
-def chosen_sides(wanted: list[str], compiled: bool, among: tuple[str, ...] = SIDES) -> list[str]:
-    """Return the sides that can run; a line is printed for each that cannot. ValueError for one that does not exist."""
+def chosen_sides(wanted: list[str], compiled: bool, network: str = "G28") -> list[str]:
+    """Return the sides of a network's step that can run; a line is printed for each that cannot.
+
+    ValueError for one that does not exist.
+    """
     from .peers import matches
 
+    every = dict.fromkeys(side for sides in SIDES.values() for side in sides)
     for name in wanted:
-        if not any(matches(side, name) for side in {*SIDES, *STYLEGAN_SIDES}):
-            raise ValueError(f"no side {name!r}; there are {', '.join(dict.fromkeys((*SIDES, *STYLEGAN_SIDES)))}")
-    sides = [side for side in among if any(matches(side, name) for name in wanted) or not wanted]
+        if not any(matches(side, name) for side in every):
+            raise ValueError(f"no side {name!r}; there are {', '.join(every)}")
+    sides = [side for side in SIDES[network] if any(matches(side, name) for name in wanted) or not wanted]
     if not compiled:
         sides = [side for side in sides if "compiled" not in side or side in wanted]
     for package, family in (("torch", "pytorch"), ("jax", "jax")):
@@ -140,7 +152,7 @@ def command(options: argparse.Namespace) -> int:
             raise ValueError(f"no step {network!r}; there are {', '.join(NETWORKS)}")
     cli.prepare(options.threads)
     chosen = {
-        network: chosen_sides(options.impl, options.compile, STYLEGAN_SIDES if network == "S32" else SIDES)
+        network: chosen_sides(options.impl, options.compile, network)
         for network in options.networks or NETWORKS
     }
     if any(side.startswith("pytorch") for sides in chosen.values() for side in sides):

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypedDict
 
 import numpy as np
 
 from . import kernels
+from .autograd import grad
 from .cuda_graph import is_recording, reread
 from .device import Array, device_of, namespace, to_device
 from .nn import Module
@@ -322,6 +323,28 @@ class ExponentialMovingAverage:
             )
         self.module.load_state_dict(state["arrays"])
         self.decay, self.warmup, self.updates = numbers["decay"], numbers["warmup"], numbers["updates"]
+
+
+def mean_gradients(
+    losses: Iterable[Callable[[], Tensor]], parameters: Sequence[Tensor]
+) -> tuple[float, tuple[Tensor, ...]]:
+    """Return the mean of several losses and of their gradients: a batch in chunks, for batches beyond the memory.
+
+    ``losses``: functions, each of which computes the mean loss of one chunk, all chunks being of one size; one is
+    called, differentiated and forgotten before the next. It is the gradient of the whole batch, but for batch
+    normalisation, whose statistics are each chunk's own. ValueError if there are no losses.
+    """
+    total, count = 0.0, 0
+    sums: list[Array] = []
+    for loss_of_chunk in losses:
+        loss = loss_of_chunk()
+        gradients = grad(loss, parameters, retain_graph=False)
+        total, count = total + float(loss.item()), count + 1
+        arrays = [gradient.data for gradient in gradients]
+        sums = [a + b for a, b in zip(sums, arrays, strict=True)] if sums else arrays
+    if not count:
+        raise ValueError("mean_gradients: there must be at least one loss")
+    return total / count, tuple(Tensor(array * array.dtype.type(1 / count)) for array in sums)
 
 
 def clip_grad_norm(gradients: Sequence[Tensor], max_norm: float) -> tuple[tuple[Tensor, ...], float]:

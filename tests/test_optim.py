@@ -351,3 +351,23 @@ def test_clip_grad_norm_against_pytorch():
     assert norm == pytest.approx(float(expected), rel=1e-5)
     for g, q in zip(clipped, qs, strict=True):
         np.testing.assert_allclose(g.numpy(), q.grad.numpy(), rtol=1e-5, atol=1e-9)
+
+
+def test_gradients_in_chunks_are_those_of_the_whole_batch():
+    layer = nn.Linear(3, 2, generator=rng())
+    x = rng(1).standard_normal((12, 3)).astype(np.float32)
+    whole = (layer(x) ** 2).mean()
+    expected = grad(whole, layer.parameters())
+    alive = []
+
+    def chunk(i):
+        alive.append(i)
+        return (layer(x[4 * i : 4 * i + 4]) ** 2).mean()
+
+    loss, gradients = optim.mean_gradients((lambda i=i: chunk(i) for i in range(3)), layer.parameters())
+    assert alive == [0, 1, 2]
+    assert loss == pytest.approx(whole.item(), rel=1e-6)
+    for mine, theirs in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(mine.data, theirs.data, rtol=1e-5, atol=1e-7)
+    with pytest.raises(ValueError, match="at least one loss"):
+        optim.mean_gradients([], layer.parameters())

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-SIZE, CHANNELS, CLASSES, BATCH = 28, 1, 10, 64
+from .workloads import BATCHES
+
+SIZE, CHANNELS, CLASSES, BATCH = 28, 1, 10, BATCHES["B28"]
 LATENT, WIDTH, EMBEDDING, ATTENTION = 120, 32, 64, 14
 
 

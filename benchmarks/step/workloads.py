@@ -19,10 +19,10 @@ G_SLOPE = {"G28": 0.2, "G64": 0.0}
 D_NORM = {"G28": False, "G64": True}
 
 #: Images in a batch, of each step.
-BATCHES = {"G28": BATCH, "G64": BATCH, "S32": 32}
+BATCHES = {"G28": BATCH, "G64": BATCH, "S32": 32, "B28": 64}
 
 #: How many steps a call of a step's function is: what is done in some steps only must be in it in proportion.
-CYCLE = {"G28": 1, "G64": 1, "S32": 16}
+CYCLE = {"G28": 1, "G64": 1, "S32": 16, "B28": 1}
 
 # S32: StyleGAN at 32 pixels (`scratchgan.models.stylegan`), batch 32. The losses are the same; R1 in every 16th step
 # and the path length, on half a batch, in every 4th are added to them, so that a network has one update a step.

@@ -146,7 +146,7 @@ def _real_pictures(arguments: argparse.Namespace, fakes: list[_Drawn]) -> tuple[
 
 
 def _machine(learnt: np.ndarray, fakes: list[Fakes], seed: int) -> Any:
-    """Return a player that has looked at pictures of both kinds, none of them asked about; None if there are too few."""
+    """Return a player that has looked at pictures of both kinds, none asked about later; None if there are too few."""
     import numpy as np
 
     from ..quiz import ScorePlayer, train_classifier

@@ -181,9 +181,7 @@ class Generator(nn.Module):
         base, k = doublings(size)
         _check_attention("Generator", attention, base, k)
         if latent < k + 1:
-            raise ValueError(
-                f"Generator: latent must be at least {k + 1}, a number for each of its parts, got {latent}"
-            )
+            raise ValueError(f"Generator: latent must be at least {k + 1}, one for each of its parts, got {latent}")
         self.size, self.channels, self.classes, self.latent = size, channels, classes, latent
         self._chunks = [len(part) for part in np.array_split(np.arange(latent), k + 1)]
         features = [width * min(2 ** (k - i), 8) for i in range(k + 1)]

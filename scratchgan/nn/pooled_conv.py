@@ -14,7 +14,7 @@ from .conv import Conv2d, Pair
 class ConvAvgPool2d(Conv2d):
     """A convolution with stride 1, then 2x2 average pooling: (N,in,H,W) -> (N,out,H'//2,W'//2).
 
-    H' = H + 2*padding - kH + 1 is the height of the convolution alone.
+    H' = H + 2*padding - kH + 1.
 
     The mean of four neighbouring outputs of a convolution is one output of a larger kernel, which is the mean of the
     kernel's four shifts by a pixel (I. Gulrajani et al.'s ConvMeanPool of 2017, folded):

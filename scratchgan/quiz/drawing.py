@@ -1,6 +1,6 @@
 """Pictures in a terminal: a half block for every two pixels, one above the other, in 24-bit colour.
 
-    pixel rows 0, 1   ->   one row of "▀", its foreground the upper pixel and its background the lower one
+pixel rows 0, 1   ->   one row of "▀", its foreground the upper pixel and its background the lower one
 """
 
 from __future__ import annotations

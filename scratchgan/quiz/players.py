@@ -68,7 +68,7 @@ def train_classifier(real: np.ndarray, fake: np.ndarray, seed: int) -> Score:
     adam = Adam(parameters, 2e-3, weight_decay=1e-2, decoupled=True)
     sets = _floats(real), _floats(fake)
     half = _BATCH // 2
-    labels = Tensor(np.repeat(np.float32([1, 0]), half)[:, None])
+    labels = Tensor(np.repeat([1.0, 0.0], half)[:, None].astype(np.float32))
     for step in range(_STEPS):
         adam.lr = 2e-3 * (1 - step / _STEPS)
         batch = np.concatenate([images[rng.integers(0, len(images), half)] for images in sets])

@@ -21,9 +21,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .. import ops
 from ..cuda_graph import from_host
 from ..data import Dataset
-from ..device import Array, to_device
+from ..device import Array, namespace, to_device
 from ..models.biggan import Discriminator, Generator, standing_statistics, truncated_normal
 from ..nn import Module
 from ..optim import Adam
@@ -127,26 +128,36 @@ class Biggan(ImageSystem):
         }
 
     def step(self, batch: Batches, update: Update) -> None:
-        g, d, parts = self.networks["generator"], self.networks["discriminator"], self.own.accumulate
-        for _ in range(self.own.d_steps):
-            total, real_sum, fake_sum = None, 0.0, 0.0
+        g, parts = self.networks["generator"], self.own.accumulate
+        for turn in range(self.own.d_steps):
+            fakes = []
+            total, answers = None, [0.0, 0.0]
             for _ in range(parts):
-                real = batch.next()
                 z, labels = self._latents()
-                with no_grad():
+                if turn == self.own.d_steps - 1:  # G is updated on these: its graph holds nothing of D
                     fake = g(z, labels)
-                real_logits, fake_logits = d(Tensor(real["image"]), real["label"]), d(fake, labels)
-                loss = self.loss.discriminator(real_logits, fake_logits) * (1 / parts)
+                else:
+                    with no_grad():
+                        fake = g(z, labels)
+                fakes.append((fake, labels))
+                loss, means = self._loss_of_d(batch.next(), fake.detach(), labels)
                 total = loss if total is None else total + loss
-                real_sum = real_sum + real_logits.data.mean() / parts
-                fake_sum = fake_sum + fake_logits.data.mean() / parts
-            update("d", total, {"loss_d": total.data, "d_real": real_sum, "d_fake": fake_sum})
-        total = None
-        for _ in range(parts):
-            z, labels = self._latents()
-            loss = self.loss.generator(d(g(z, labels), labels)) * (1 / parts)
-            total = loss if total is None else total + loss
-        update("g", total)
+                answers = [sum_ + mean / parts for sum_, mean in zip(answers, means, strict=True)]
+            assert total is not None
+            update("d", total, {"loss_d": total.data, "d_real": answers[0], "d_fake": answers[1]})
+        losses = [self.loss.generator(self.networks["discriminator"](fake, labels)) for fake, labels in fakes]
+        update("g", sum(losses[1:], losses[0]) * (1 / parts))
+
+    def _loss_of_d(self, real: Mapping[str, Array], fake: Tensor, labels: Array) -> tuple[Tensor, tuple[Any, Any]]:
+        """Return D's loss as a part of an update, and its mean answers for real and generated images.
+
+        D sees both in one pass, so that the power iterations of its spectral norms run once.
+        """
+        n = len(fake)
+        both = namespace(labels).concatenate([real["label"], labels])
+        logits = self.networks["discriminator"](ops.concatenate([Tensor(real["image"]), fake]), both)
+        loss = self.loss.discriminator(logits[:n], logits[n:]) * (1 / self.own.accumulate)
+        return loss, (logits.data[:n].mean(), logits.data[n:].mean())
 
     def _latents(self) -> tuple[Tensor, Array]:
         n, latents, labels = self.run.batch, self.random["latents"], self.random["labels"]

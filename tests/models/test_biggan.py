@@ -1,4 +1,4 @@
-"""BigGAN's networks: shapes, conditions, gradients to second order, standing statistics, truncation, PyTorch's values."""
+"""BigGAN's networks: shapes, conditions, gradients to second order, standing statistics, truncation, PyTorch."""
 
 import copy
 import math
@@ -52,7 +52,7 @@ def test_attention_stands_at_its_size(size):
         g, d = tiny(size, 1, attention)
         for network in (g, d):
             whole = network.attention.forward
-            network.attention.forward = lambda x, whole=whole: seen.append(x.shape[2]) or whole(x)
+            network.attention.forward = lambda x, whole=whole, seen=seen: seen.append(x.shape[2]) or whole(x)
         d(g(latents(2), [0, 1]), [0, 1])
         assert seen == [attention, attention]
 

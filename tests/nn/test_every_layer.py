@@ -27,6 +27,7 @@ SHAPES = [
     (lambda: nn.EqualizedLinear(6, 4, negative_slope=0.2, generator=rng()), (2, 5, 6), (2, 5, 4)),
     (lambda: nn.EqualizedConv2d(4, 6, 3, 2, 1, negative_slope=0.2, generator=rng()), (2, 4, 8, 9), (2, 6, 4, 5)),
     (lambda: nn.EqualizedConv2d(4, 6, 1, bias=False, generator=rng()), (2, 4, 8, 9), (2, 6, 8, 9)),
+    (lambda: nn.ConvAvgPool2d(4, 6, 3, padding=1, generator=rng()), (2, 4, 8, 6), (2, 6, 4, 3)),
     (lambda: nn.Upsample(scale_factor=2), (2, 4, 5, 6), (2, 4, 10, 12)),
     (lambda: nn.Upsample(scale_factor=(3, 2), mode="bilinear"), (2, 4, 5, 6), (2, 4, 15, 12)),
     (lambda: nn.BatchNorm2d(4), (2, 4, 5, 6), (2, 4, 5, 6)),
@@ -99,6 +100,21 @@ def test_upsample_conv2d_is_an_upsampling_and_a_convolution():
     plain.load_state_dict(nn.Sequential(nn.Identity(), fused).state_dict())
     x = images(2, 3, 6, 7)
     np.testing.assert_allclose(fused(x).numpy(), plain(x).numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kernel", "padding"), [(3, 1), (1, 0), ((3, 2), (0, 1))])
+def test_conv_avg_pool2d_is_a_convolution_and_a_pooling(kernel, padding):
+    """Values and gradients, of even and odd sizes, and with the same state dict."""
+    fused = nn.ConvAvgPool2d(3, 5, kernel, padding, generator=rng()).to(dtype=np.float64)
+    plain = nn.Sequential(nn.Conv2d(3, 5, kernel, padding=padding, generator=rng(1)), nn.AvgPool2d(2))
+    plain.to(dtype=np.float64)[0].load_state_dict(fused.state_dict())
+    x = Tensor(images(2, 3, 8, 7, dtype=np.float64), requires_grad=True)
+    results = []
+    for network in (fused, plain):
+        y = network(x)
+        results.append([y, *grad((y * y).sum(), [x, *network.parameters()])])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.2])

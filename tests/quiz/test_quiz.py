@@ -182,7 +182,7 @@ def test_scores_are_kept_and_added_up(tmp_path):
 def test_a_file_that_holds_no_scores_stays_as_it_is(tmp_path, text):
     path = tmp_path / "other.json"
     path.write_text(text)
-    with pytest.raises(ScoresError, match="holds no scores of the quiz .*--scores"):
+    with pytest.raises(ScoresError, match=r"holds no scores of the quiz .*--scores"):
         add_game(path, Game("", "", (), 0, 1, {}))
     assert path.read_text() == text
 
