@@ -16,6 +16,8 @@ from scratchgan.gradcheck.op import Kinks
 from scratchgan.kernels.conv import reference as conv
 from scratchgan.kernels.norm import reference as norm
 from scratchgan.kernels.pool import reference as pool
+from scratchgan.kernels.resampling import reference as resampling
+from scratchgan.kernels.sampling import reference as sampling
 from scratchgan.kernels.upfirdn import reference as upfirdn
 from scratchgan.kernels.upsample import reference as upsample
 from scratchgan.kernels.upsample_conv import reference as upsample_conv
@@ -251,6 +253,38 @@ SHAPES = [
         call=lambda x: ops.pad(x, [(1, 0), (0, 2)], 1.5),
         linear_in=(0,),
     ),
+    OpCase(
+        "pad",
+        [(3, 4)],
+        lambda x: np.pad(x, ((2, 0), (1, 3)), mode="reflect"),
+        "reflect",
+        call=lambda x: ops.pad(x, [(2, 0), (1, 3)], mode="reflect"),
+        linear_in=(0,),
+    ),
+    OpCase(
+        "pad",
+        [(2, 3, 4)],
+        lambda x: np.pad(x, ((0, 0), (1, 4), (0, 0)), mode="edge")[..., 1:-2],
+        "replicate",
+        call=lambda x: ops.pad(x, [(0, 0), (1, 4), (-1, -2)], mode="replicate"),
+        linear_in=(0,),
+    ),
+    OpCase(
+        "pad",
+        [(3, 4)],
+        lambda x: np.pad(x, ((0, 2), (4, 1)), mode="wrap"),
+        "circular",
+        call=lambda x: ops.pad(x, [(0, 2), (4, 1)], mode="circular"),
+        linear_in=(0,),
+    ),
+    OpCase(
+        "pad",
+        [(3, 4)],
+        lambda x: np.pad(x[1:, :-2], ((0, 0), (3, 0))),
+        "negative",
+        call=lambda x: ops.pad(x, [(-1, 0), (3, -2)]),
+        linear_in=(0,),
+    ),
     OpCase("flip", [(2, 3)], lambda x: x[:, ::-1], call=lambda x: ops.flip(x, 1), linear_in=(0,)),
     OpCase("embedding", [(4, 3)], lambda w: w[_ROWS], call=lambda w: ops.embedding(_ROWS, w), linear_in=(0,)),
     OpCase("dropout", [(4, 5)], _dropout_reference, call=_dropped, linear_in=(0,)),
@@ -384,6 +418,73 @@ RESAMPLING += [
         "downsample_fir2d",
         [(2, 2, 6, 4)],
         lambda x: upfirdn.upfirdn2d(x, _fir([1, 3, 3, 1]), (1, 1), (2, 2), ((1, 1), (1, 1))),
+        linear_in=(0,),
+    ),
+]
+
+_POINTS = np.stack(np.meshgrid([-0.93, -0.26, 0.31, 1.17], [-1.34, -0.1, 0.56]), -1)[None]  # away from pixel centres
+
+
+def _grid(g: Any) -> Any:
+    return _POINTS.astype(g.dtype) + 0.02 * g
+
+
+def _grid_sample(mode: str, padding_mode: str, align_corners: bool) -> OpCase:
+    options = (mode, padding_mode, align_corners)
+    if mode == "nearest":
+        points = np.repeat(_POINTS, 2, 0)
+        return OpCase(
+            "grid_sample",
+            [(2, 3, 4, 5)],
+            lambda x: sampling.grid_sample(x, points.astype(x.dtype), *options),
+            "-".join((mode, padding_mode)),
+            call=lambda x: ops.grid_sample(x, points.astype(x.dtype), *options),
+            linear_in=(0,),
+        )
+    return OpCase(
+        "grid_sample",
+        [(1, 2, 4, 5), (1, 3, 4, 2)],
+        lambda x, g: sampling.grid_sample(x, _grid(g), *options),
+        "-".join((mode, padding_mode, *["corners"] * align_corners)),
+        call=lambda x, g: ops.grid_sample(x, _grid(g), *options),
+        linear_in=(0,),
+    )
+
+
+def _interpolate(variant: str, shape: tuple[int, ...], **options: Any) -> OpCase:
+    return OpCase(
+        "interpolate",
+        [shape],
+        lambda x: resampling.interpolate(x, **options),
+        variant,
+        call=lambda x: ops.interpolate(x, **options),
+        linear_in=(0,),
+    )
+
+
+RESAMPLING += [
+    *[_grid_sample("bilinear", mode, corners) for mode in ("zeros", "border", "reflection") for corners in (0, 1)],
+    _grid_sample("nearest", "border", False),
+    OpCase(
+        "affine_grid",
+        [(2, 2, 3)],
+        lambda theta: np.einsum("nij,hwj->nhwi", theta, sampling.centres(3, 4)).astype(theta.dtype),
+        call=lambda theta: ops.affine_grid(theta, (2, 1, 3, 4)),
+        linear_in=(0,),
+    ),
+    _interpolate("nearest", (2, 2, 4, 5), size=(7, 3)),
+    _interpolate("nearest-exact", (2, 3, 5), scale_factor=1.7, mode="nearest-exact"),
+    _interpolate("bilinear", (2, 2, 4, 5), scale_factor=(1.6, 0.7), mode="bilinear"),
+    _interpolate("corners", (2, 2, 4, 5), size=(7, 3), mode="bilinear", align_corners=True),
+    _interpolate("whole", (2, 2, 3, 2), scale_factor=(2, 3), mode="bilinear"),
+    _interpolate("bicubic", (2, 2, 4, 5), size=(7, 3), mode="bicubic"),
+    _interpolate("trilinear", (1, 2, 2, 3, 2), size=(3, 2, 4), mode="trilinear"),
+    _interpolate("antialiased", (2, 2, 7, 8), size=(3, 5), mode="bicubic", antialias=True),
+    OpCase(
+        "adaptive_avg_pool2d",
+        [(2, 2, 5, 4)],
+        lambda x: resampling.interpolate(x, (3, 3), mode="area"),
+        call=lambda x: ops.adaptive_avg_pool2d(x, 3),
         linear_in=(0,),
     ),
 ]

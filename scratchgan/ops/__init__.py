@@ -22,20 +22,24 @@ from .elementwise import (
     subtract,
     where,
 )
+from .grid import affine_grid, grid_sample
+from .interpolate import adaptive_avg_pool2d, interpolate
 from .loss import binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse_loss
 from .matmul import linear, matmul
 from .normalize import batch_norm, group_norm, instance_norm, layer_norm
+from .padding import pad
 from .reduce import log_softmax, logsumexp, max, mean, min, softmax, sum, var
 from .resample import avg_pool2d, max_pool2d, upsample_bilinear2d, upsample_nearest2d
 from .select import dropout, embedding
-from .shape import broadcast_to, concatenate, flatten, flip, getitem, pad, reshape, stack, sum_to, transpose
+from .shape import broadcast_to, concatenate, flatten, flip, getitem, reshape, stack, sum_to, transpose
 from .upfirdn import downsample_fir2d, upfirdn2d, upsample_fir2d
 
 __all__ = [
-    "abs", "add", "astype", "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "broadcast_to", "clip",
-    "concatenate", "conv2d", "conv_transpose2d", "cross_entropy", "divide", "downsample_fir2d", "dropout", "embedding",
-    "exp", "flatten", "flip", "getitem", "group_norm", "instance_norm", "l1_loss", "layer_norm", "leaky_relu", "linear",
-    "log", "log_softmax", "logsumexp", "matmul", "max", "max_pool2d", "maximum", "mean", "min", "minimum", "mse_loss",
+    "abs", "adaptive_avg_pool2d", "add", "affine_grid", "astype", "avg_pool2d", "batch_norm",
+    "binary_cross_entropy_with_logits", "broadcast_to", "clip", "concatenate", "conv2d", "conv_transpose2d",
+    "cross_entropy", "divide", "downsample_fir2d", "dropout", "embedding", "exp", "flatten", "flip", "getitem",
+    "grid_sample", "group_norm", "instance_norm", "interpolate", "l1_loss", "layer_norm", "leaky_relu", "linear", "log",
+    "log_softmax", "logsumexp", "matmul", "max", "max_pool2d", "maximum", "mean", "min", "minimum", "mse_loss",
     "multiply", "negative", "pad", "power", "relu", "reshape", "sigmoid", "softmax", "softplus", "sqrt", "stack",
     "subtract", "sum", "sum_to", "tanh", "to_device", "transpose", "upfirdn2d", "upsample_bilinear2d",
     "upsample_conv2d", "upsample_fir2d", "upsample_nearest2d", "var", "where",
