@@ -5,62 +5,20 @@ The reference is computed independently of the operator: NumPy formulas here, or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from cases_further import FURTHER
+from cases_images import IMAGES
+from op_case import Array, OpCase
 
 from scratchgan import Tensor, ops
 from scratchgan.gradcheck.op import Kinks
 from scratchgan.kernels.conv import reference as conv
 from scratchgan.kernels.norm import reference as norm
 from scratchgan.kernels.pool import reference as pool
-from scratchgan.kernels.resampling import reference as resampling
-from scratchgan.kernels.sampling import reference as sampling
-from scratchgan.kernels.upfirdn import reference as upfirdn
 from scratchgan.kernels.upsample import reference as upsample
 from scratchgan.kernels.upsample_conv import reference as upsample_conv
-
-Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class OpCase:
-    """An operator at one point.
-
-    operator: its name in `scratchgan.ops`. variant: what tells this case from others of the operator.
-    shapes: one input array each. reference: the forward, from arrays to an array.
-    call: from Tensors to a Tensor; by default the operator itself with ``params``.
-    domain: the inputs lie between these two; "spread" ones are all different, and none is 0.
-    """
-
-    operator: str
-    shapes: Sequence[tuple[int, ...]]
-    reference: Callable[..., Array]
-    variant: str = ""
-    params: dict[str, Any] = field(default_factory=dict)
-    call: Callable[..., Tensor] | None = None
-    linear_in: Sequence[int] = ()
-    kinks: Kinks | None = None
-    domain: tuple[float, float] | str = (-2.0, 2.0)
-
-    @property
-    def name(self) -> str:
-        return f"{self.operator}-{self.variant}" if self.variant else self.operator
-
-    @property
-    def function(self) -> Callable[..., Tensor]:
-        return self.call or getattr(ops, self.operator)
-
-    def inputs(self, dtype: Any, seed: int = 0) -> list[Array]:
-        rng = np.random.default_rng(seed)
-        if self.domain == "spread":  # odd multiples of 1/16, so that no two are equal, over all the inputs
-            counts = [int(np.prod(shape)) for shape in self.shapes]
-            values = rng.permutation(2 * np.arange(sum(counts)) - sum(counts) | 1) / 16
-            parts = np.split(values, np.cumsum(counts)[:-1])
-            return [part.reshape(shape).astype(dtype) for part, shape in zip(parts, self.shapes, strict=True)]
-        return [rng.uniform(*self.domain, shape).astype(dtype) for shape in self.shapes]  # type: ignore[misc]
 
 
 def _softmax(x: Array, axis: int) -> Array:
@@ -105,14 +63,6 @@ def _upsample_conv2d(
 ) -> Array:
     y = _with_bias(upsample_conv.upsample_conv2d(x, w, scale, padding), b)
     return np.where(y > 0, y, slope * y)
-
-
-_UNEVEN = np.array([1.0, -2.0, 0.5, 3.0, 0.25])
-_FILTER2D = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
-
-
-def _fir(filter1d: Any) -> Array:
-    return np.array(filter1d) / np.sum(filter1d)
 
 
 def _max_pool2d(x: Array, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Array:
@@ -253,38 +203,6 @@ SHAPES = [
         call=lambda x: ops.pad(x, [(1, 0), (0, 2)], 1.5),
         linear_in=(0,),
     ),
-    OpCase(
-        "pad",
-        [(3, 4)],
-        lambda x: np.pad(x, ((2, 0), (1, 3)), mode="reflect"),
-        "reflect",
-        call=lambda x: ops.pad(x, [(2, 0), (1, 3)], mode="reflect"),
-        linear_in=(0,),
-    ),
-    OpCase(
-        "pad",
-        [(2, 3, 4)],
-        lambda x: np.pad(x, ((0, 0), (1, 4), (0, 0)), mode="edge")[..., 1:-2],
-        "replicate",
-        call=lambda x: ops.pad(x, [(0, 0), (1, 4), (-1, -2)], mode="replicate"),
-        linear_in=(0,),
-    ),
-    OpCase(
-        "pad",
-        [(3, 4)],
-        lambda x: np.pad(x, ((0, 2), (4, 1)), mode="wrap"),
-        "circular",
-        call=lambda x: ops.pad(x, [(0, 2), (4, 1)], mode="circular"),
-        linear_in=(0,),
-    ),
-    OpCase(
-        "pad",
-        [(3, 4)],
-        lambda x: np.pad(x[1:, :-2], ((0, 0), (3, 0))),
-        "negative",
-        call=lambda x: ops.pad(x, [(-1, 0), (3, -2)]),
-        linear_in=(0,),
-    ),
     OpCase("flip", [(2, 3)], lambda x: x[:, ::-1], call=lambda x: ops.flip(x, 1), linear_in=(0,)),
     OpCase("embedding", [(4, 3)], lambda w: w[_ROWS], call=lambda w: ops.embedding(_ROWS, w), linear_in=(0,)),
     OpCase("dropout", [(4, 5)], _dropout_reference, call=_dropped, linear_in=(0,)),
@@ -391,104 +309,6 @@ RESAMPLING = [
     ),
 ]
 
-RESAMPLING += [
-    OpCase(
-        "upfirdn2d",
-        [(2, 2, 3, 4)],
-        lambda x: upfirdn.upfirdn2d(x, 1.5 * _UNEVEN, (3, 2), (2, 3), ((4, -1), (2, 3))),
-        "separable",
-        call=lambda x: ops.upfirdn2d(x, _UNEVEN, (3, 2), (2, 3), ((4, -1), (2, 3)), gain=2.25),
-        linear_in=(0,),
-    ),
-    OpCase(
-        "upfirdn2d",
-        [(2, 2, 4, 5)],
-        lambda x: upfirdn.upfirdn2d(x, 3 * _FILTER2D, (2, 1), (1, 2), ((1, 0), (-1, 2))),
-        "full",
-        call=lambda x: ops.upfirdn2d(x, _FILTER2D, (2, 1), (1, 2), ((1, 0), (-1, 2)), gain=3.0),
-        linear_in=(0,),
-    ),
-    OpCase(
-        "upsample_fir2d",
-        [(2, 2, 3, 4)],
-        lambda x: upfirdn.upfirdn2d(x, 2 * _fir([1, 3, 3, 1]), (2, 2), (1, 1), ((2, 1), (2, 1))),
-        linear_in=(0,),
-    ),
-    OpCase(
-        "downsample_fir2d",
-        [(2, 2, 6, 4)],
-        lambda x: upfirdn.upfirdn2d(x, _fir([1, 3, 3, 1]), (1, 1), (2, 2), ((1, 1), (1, 1))),
-        linear_in=(0,),
-    ),
-]
-
-_POINTS = np.stack(np.meshgrid([-0.93, -0.26, 0.31, 1.17], [-1.34, -0.1, 0.56]), -1)[None]  # away from pixel centres
-
-
-def _grid(g: Any) -> Any:
-    return _POINTS.astype(g.dtype) + 0.02 * g
-
-
-def _grid_sample(mode: str, padding_mode: str, align_corners: bool) -> OpCase:
-    options = (mode, padding_mode, align_corners)
-    if mode == "nearest":
-        points = np.repeat(_POINTS, 2, 0)
-        return OpCase(
-            "grid_sample",
-            [(2, 3, 4, 5)],
-            lambda x: sampling.grid_sample(x, points.astype(x.dtype), *options),
-            "-".join((mode, padding_mode)),
-            call=lambda x: ops.grid_sample(x, points.astype(x.dtype), *options),
-            linear_in=(0,),
-        )
-    return OpCase(
-        "grid_sample",
-        [(1, 2, 4, 5), (1, 3, 4, 2)],
-        lambda x, g: sampling.grid_sample(x, _grid(g), *options),
-        "-".join((mode, padding_mode, *["corners"] * align_corners)),
-        call=lambda x, g: ops.grid_sample(x, _grid(g), *options),
-        linear_in=(0,),
-    )
-
-
-def _interpolate(variant: str, shape: tuple[int, ...], **options: Any) -> OpCase:
-    return OpCase(
-        "interpolate",
-        [shape],
-        lambda x: resampling.interpolate(x, **options),
-        variant,
-        call=lambda x: ops.interpolate(x, **options),
-        linear_in=(0,),
-    )
-
-
-RESAMPLING += [
-    *[_grid_sample("bilinear", mode, corners) for mode in ("zeros", "border", "reflection") for corners in (0, 1)],
-    _grid_sample("nearest", "border", False),
-    OpCase(
-        "affine_grid",
-        [(2, 2, 3)],
-        lambda theta: np.einsum("nij,hwj->nhwi", theta, sampling.centres(3, 4)).astype(theta.dtype),
-        call=lambda theta: ops.affine_grid(theta, (2, 1, 3, 4)),
-        linear_in=(0,),
-    ),
-    _interpolate("nearest", (2, 2, 4, 5), size=(7, 3)),
-    _interpolate("nearest-exact", (2, 3, 5), scale_factor=1.7, mode="nearest-exact"),
-    _interpolate("bilinear", (2, 2, 4, 5), scale_factor=(1.6, 0.7), mode="bilinear"),
-    _interpolate("corners", (2, 2, 4, 5), size=(7, 3), mode="bilinear", align_corners=True),
-    _interpolate("whole", (2, 2, 3, 2), scale_factor=(2, 3), mode="bilinear"),
-    _interpolate("bicubic", (2, 2, 4, 5), size=(7, 3), mode="bicubic"),
-    _interpolate("trilinear", (1, 2, 2, 3, 2), size=(3, 2, 4), mode="trilinear"),
-    _interpolate("antialiased", (2, 2, 7, 8), size=(3, 5), mode="bicubic", antialias=True),
-    OpCase(
-        "adaptive_avg_pool2d",
-        [(2, 2, 5, 4)],
-        lambda x: resampling.interpolate(x, (3, 3), mode="area"),
-        call=lambda x: ops.adaptive_avg_pool2d(x, 3),
-        linear_in=(0,),
-    ),
-]
-
 NORMS = [
     OpCase(
         "batch_norm",
@@ -551,4 +371,10 @@ LOSSES = [
     OpCase("l1_loss", PAIR, lambda a, b: np.mean(np.abs(a - b)), domain="spread"),
 ]
 
-CASES = [*ELEMENTWISE, *REDUCTIONS, *SHAPES, *PRODUCTS, *CONVOLUTIONS, *RESAMPLING, *NORMS, *LOSSES]
+
+#: Operators that give integers or constants; tests/test_further_operators.py has their values.
+WITHOUT_GRADIENT = {"argmax", "argmin", "one_hot"}
+
+CASES = [
+    *ELEMENTWISE, *REDUCTIONS, *SHAPES, *PRODUCTS, *CONVOLUTIONS, *RESAMPLING, *NORMS, *LOSSES, *IMAGES, *FURTHER
+]  # fmt: skip

@@ -1,7 +1,7 @@
 """A linear map along one axis on the CPU.
 
-What lies behind the axis is a run of neighbours in memory, and is added up as one. If the axis is the last one, there is
-no run: then each thread takes whole lines, and gathers.
+What lies behind the axis is a run of neighbours in memory, and is added up as one. If the axis is the last one, there
+is no run: then each thread takes whole lines, and gathers.
 """
 
 from numba import prange

@@ -98,11 +98,11 @@ def grid_sample(
 ) -> Tensor:
     """Sample x (N,C,H,W) at the points of grid (N,outH,outW,2): (N,C,outH,outW).
 
-    A point is (horizontal, vertical), -1 to 1 across the image: between its edges, or with ``align_corners`` between the
-    centres of its outermost pixels. ``mode``: "bilinear" weighs the four pixels around a point, "nearest" takes one and
-    has no gradient by the grid. ``padding_mode`` says what lies outside: "zeros", the nearest pixel of the "border", or
-    the mirror image ("reflection"). At a pixel's centre the gradient by the grid is the one towards higher coordinates;
-    outside, with "border", it is 0. A NaN in the grid makes NaNs.
+    A point is (horizontal, vertical), -1 to 1 across the image: between its edges, or with ``align_corners`` between
+    the centres of its outermost pixels. ``mode``: "bilinear" weighs the four pixels around a point, "nearest" takes one
+    and has no gradient by the grid. ``padding_mode`` says what lies outside: "zeros", the nearest pixel of the
+    "border", or the mirror image ("reflection"). At a pixel's centre the gradient by the grid is the one towards higher
+    coordinates; outside, with "border", it is 0. A NaN in the grid makes NaNs.
     """
     x, grid = as_tensor(x), as_tensor(grid)
     if x.ndim != 4 or grid.ndim != 4 or grid.shape[3] != 2 or grid.shape[0] != x.shape[0]:

@@ -17,7 +17,7 @@ _MODES = ("constant", "reflect", "replicate", "circular")
 
 
 def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0.0, mode: str = "constant") -> Tensor:
-    """x with (before, after) elements added along each axis; a negative number cuts as many off.
+    """x with (before, after) elements added along each axis; a negative number cuts as many off, before any are added.
 
     ``mode`` "constant" adds ``value``; "reflect" mirrors at the outermost element, which is not repeated; "replicate"
     repeats it; "circular" goes on at the other end. A mirror image must be narrower than the axis, and a wrapped one
@@ -30,23 +30,23 @@ def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0.0, mode: str
     if mode not in _MODES:
         raise ValueError(f"pad: mode must be one of {', '.join(_MODES)}, got {mode!r}")
     for axis, ((before, after), n) in enumerate(zip(pairs, x.shape, strict=True)):
-        most = {"constant": None, "reflect": n - 1, "circular": n, "replicate": None if n else 0}[mode]
-        if most is not None and max(before, after) > max(most, 0):
-            raise ValueError(
-                f"pad: mode {mode!r} can add at most {max(most, 0)} elements to axis {axis} of {x.shape}, "
-                f"got {(before, after)}"
-            )
-        if n + min(before, 0) + min(after, 0) < 0:
+        left = n + min(before, 0) + min(after, 0)
+        if left < 0:
             raise ValueError(f"pad: axis {axis} of {x.shape} has too few elements to cut {(before, after)} off")
-    if mode != "constant":
-        for axis, (before, after) in enumerate(pairs):
-            if before or after:
-                x = ResampleAxis(_margins(mode, x.shape[axis], before, after), axis)(x)
-        return x
+        most = {"constant": None, "reflect": max(left - 1, 0), "circular": left, "replicate": None if left else 0}[mode]
+        if most is not None and max(before, after) > most:
+            raise ValueError(
+                f"pad: mode {mode!r} can add at most {most} elements to axis {axis} of {x.shape}, got {(before, after)}"
+            )
     if any(min(pair) < 0 for pair in pairs):
         x = x[tuple(slice(max(0, -a), n - max(0, -b)) for (a, b), n in zip(pairs, x.shape, strict=True))]
     added = tuple((max(0, a), max(0, b)) for a, b in pairs)
-    return Pad(added, value)(x) if any(map(any, added)) or x is given else x
+    if mode == "constant":
+        return Pad(added, value)(x) if any(map(any, added)) or x is given else x
+    for axis, (before, after) in enumerate(added):
+        if before or after:
+            x = ResampleAxis(_margins(mode, x.shape[axis], before, after), axis)(x)
+    return x
 
 
 @functools.lru_cache(maxsize=256)
