@@ -26,6 +26,8 @@ from .loss import bce_with_logits
 from .norm import batch_norm, batch_norm_grad, channel_sum
 from .optimizer import adam_numbers, adam_step, ema_update, foreach_adam_step, foreach_ema_update, foreach_square_sum
 from .pool import avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_gather, max_pool2d_grad
+from .resampling import resample_axis
+from .sampling import sample_pixels, sample_pixels_input_grad, sample_pixels_weight_grad
 from .segment import segment_sum
 from .upfirdn import upfirdn2d, upfirdn2d_grad
 from .upsample import (
@@ -114,6 +116,10 @@ __all__ = [
     "max_pool2d_grad",
     "on_compile",
     "release_memory",
+    "resample_axis",
+    "sample_pixels",
+    "sample_pixels_input_grad",
+    "sample_pixels_weight_grad",
     "segment_sum",
     "set_num_threads",
     "upfirdn2d",
