@@ -27,6 +27,8 @@ from .modulation import scale_shift, scale_shift_grad
 from .norm import batch_norm, batch_norm_grad, channel_sum
 from .optimizer import adam_numbers, adam_step, ema_update, foreach_adam_step, foreach_ema_update, foreach_square_sum
 from .pool import avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_gather, max_pool2d_grad
+from .resampling import resample_axis
+from .sampling import sample_pixels, sample_pixels_input_grad, sample_pixels_weight_grad
 from .segment import segment_sum
 from .upfirdn import upfirdn2d, upfirdn2d_grad
 from .upsample import (
@@ -115,6 +117,10 @@ __all__ = [
     "max_pool2d_grad",
     "on_compile",
     "release_memory",
+    "resample_axis",
+    "sample_pixels",
+    "sample_pixels_input_grad",
+    "sample_pixels_weight_grad",
     "scale_shift",
     "scale_shift_grad",
     "segment_sum",

@@ -5,11 +5,12 @@ The reference is computed independently of the operator: NumPy formulas here, or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from cases_further import FURTHER
+from cases_images import IMAGES
+from op_case import Array, OpCase
 
 from scratchgan import Tensor, ops
 from scratchgan.gradcheck.op import Kinks
@@ -17,49 +18,8 @@ from scratchgan.kernels.conv import reference as conv
 from scratchgan.kernels.modulation import reference as modulation
 from scratchgan.kernels.norm import reference as norm
 from scratchgan.kernels.pool import reference as pool
-from scratchgan.kernels.upfirdn import reference as upfirdn
 from scratchgan.kernels.upsample import reference as upsample
 from scratchgan.kernels.upsample_conv import reference as upsample_conv
-
-Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class OpCase:
-    """An operator at one point.
-
-    operator: its name in `scratchgan.ops`. variant: what tells this case from others of the operator.
-    shapes: one input array each. reference: the forward, from arrays to an array.
-    call: from Tensors to a Tensor; by default the operator itself with ``params``.
-    domain: the inputs lie between these two; "spread" ones are all different, and none is 0.
-    """
-
-    operator: str
-    shapes: Sequence[tuple[int, ...]]
-    reference: Callable[..., Array]
-    variant: str = ""
-    params: dict[str, Any] = field(default_factory=dict)
-    call: Callable[..., Tensor] | None = None
-    linear_in: Sequence[int] = ()
-    kinks: Kinks | None = None
-    domain: tuple[float, float] | str = (-2.0, 2.0)
-
-    @property
-    def name(self) -> str:
-        return f"{self.operator}-{self.variant}" if self.variant else self.operator
-
-    @property
-    def function(self) -> Callable[..., Tensor]:
-        return self.call or getattr(ops, self.operator)
-
-    def inputs(self, dtype: Any, seed: int = 0) -> list[Array]:
-        rng = np.random.default_rng(seed)
-        if self.domain == "spread":  # odd multiples of 1/16, so that no two are equal, over all the inputs
-            counts = [int(np.prod(shape)) for shape in self.shapes]
-            values = rng.permutation(2 * np.arange(sum(counts)) - sum(counts) | 1) / 16
-            parts = np.split(values, np.cumsum(counts)[:-1])
-            return [part.reshape(shape).astype(dtype) for part, shape in zip(parts, self.shapes, strict=True)]
-        return [rng.uniform(*self.domain, shape).astype(dtype) for shape in self.shapes]  # type: ignore[misc]
 
 
 def _softmax(x: Array, axis: int) -> Array:
@@ -113,14 +73,6 @@ def _upsample_conv2d(
 ) -> Array:
     y = _with_bias(upsample_conv.upsample_conv2d(x, w, scale, padding), b)
     return np.where(y > 0, y, slope * y)
-
-
-_UNEVEN = np.array([1.0, -2.0, 0.5, 3.0, 0.25])
-_FILTER2D = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
-
-
-def _fir(filter1d: Any) -> Array:
-    return np.array(filter1d) / np.sum(filter1d)
 
 
 def _max_pool2d(x: Array, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Array:
@@ -367,37 +319,6 @@ RESAMPLING = [
     ),
 ]
 
-RESAMPLING += [
-    OpCase(
-        "upfirdn2d",
-        [(2, 2, 3, 4)],
-        lambda x: upfirdn.upfirdn2d(x, 1.5 * _UNEVEN, (3, 2), (2, 3), ((4, -1), (2, 3))),
-        "separable",
-        call=lambda x: ops.upfirdn2d(x, _UNEVEN, (3, 2), (2, 3), ((4, -1), (2, 3)), gain=2.25),
-        linear_in=(0,),
-    ),
-    OpCase(
-        "upfirdn2d",
-        [(2, 2, 4, 5)],
-        lambda x: upfirdn.upfirdn2d(x, 3 * _FILTER2D, (2, 1), (1, 2), ((1, 0), (-1, 2))),
-        "full",
-        call=lambda x: ops.upfirdn2d(x, _FILTER2D, (2, 1), (1, 2), ((1, 0), (-1, 2)), gain=3.0),
-        linear_in=(0,),
-    ),
-    OpCase(
-        "upsample_fir2d",
-        [(2, 2, 3, 4)],
-        lambda x: upfirdn.upfirdn2d(x, 2 * _fir([1, 3, 3, 1]), (2, 2), (1, 1), ((2, 1), (2, 1))),
-        linear_in=(0,),
-    ),
-    OpCase(
-        "downsample_fir2d",
-        [(2, 2, 6, 4)],
-        lambda x: upfirdn.upfirdn2d(x, _fir([1, 3, 3, 1]), (1, 1), (2, 2), ((1, 1), (1, 1))),
-        linear_in=(0,),
-    ),
-]
-
 NORMS = [
     OpCase(
         "batch_norm",
@@ -483,4 +404,10 @@ LOSSES = [
     OpCase("l1_loss", PAIR, lambda a, b: np.mean(np.abs(a - b)), domain="spread"),
 ]
 
-CASES = [*ELEMENTWISE, *REDUCTIONS, *SHAPES, *PRODUCTS, *CONVOLUTIONS, *RESAMPLING, *NORMS, *LOSSES]
+
+#: Operators that give integers or constants; tests/test_further_operators.py has their values.
+WITHOUT_GRADIENT = {"argmax", "argmin", "one_hot"}
+
+CASES = [
+    *ELEMENTWISE, *REDUCTIONS, *SHAPES, *PRODUCTS, *CONVOLUTIONS, *RESAMPLING, *NORMS, *LOSSES, *IMAGES, *FURTHER
+]  # fmt: skip

@@ -128,7 +128,8 @@ def _filtered(x: np.ndarray, y: np.ndarray, g: np.ndarray, up: Pair, down: Pair,
     The kernels take a vertical filter and rows of horizontal ones: one row if the filter is separable, else one for
     each of its rows, and then the vertical filter is not read.
     """
-    if y.size == 0:
+    if x.size == 0 or y.size == 0:
+        y.fill(0)
         return
     g = g.astype(x.dtype)
     column, rows = (g, g[None]) if g.ndim == 1 else (np.ones(g.shape[0], x.dtype), g)

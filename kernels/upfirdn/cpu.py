@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numba import prange
 
-from ..jit import kernel
+from ..jit import kernel, unowned
 
 
 @functools.lru_cache(maxsize=256)
@@ -42,49 +42,73 @@ def _phases(wide, taps, up, down, before):
     return starts, firsts, counts, low, length, step
 
 
+# Runs of blocks of rows that threads take in turn; each has its own scratch memory.
+_MOST_TASKS = 32
+
+
 def upfirdn(x, y, column, rows, up, down, before):
     """Fill y (planes, outH, outW) from x (planes, H, W), as ``_filtered`` of the wrapper says."""
     starts, firsts, counts, low, length, step = _phases(y.shape[2], rows.shape[1], up[1], down[1], before[1])
-    parts = min(-(-64 // y.shape[0]), -(-y.shape[1] // 8))  # few planes are cut into blocks of rows, for the threads
-    block = -(-y.shape[1] // parts)
-    separable = rows.shape[0] == 1
-    _upfirdn(
-        x, y, column, rows, separable, up[0], down[0], before[0], up[1], starts, firsts, counts, low, length, step, block
-    )  # fmt: skip
+    planes, tall, wide = y.shape
+    parts = min(-(-_MOST_TASKS // planes), -(-tall // 8))  # few planes are cut into blocks of rows
+    block = -(-tall // parts)
+    tasks = min(_MOST_TASKS, planes * -(-tall // block))
+    lines = np.zeros((tasks, step * length), x.dtype)  # what is outside the image stays 0
+    by_position = lines.reshape(tasks, 1, length) if step == 1 else np.zeros((tasks, step, length), x.dtype)
+    sums = np.empty((tasks, starts.size, -(-wide // starts.size)), x.dtype)
+    vertical, horizontal = (up[0], down[0], before[0]), (up[1], starts, firsts, counts)
+    _upfirdn(x, y, column, rows, vertical, horizontal, low, block, lines, by_position, sums)
+
+
+@kernel
+def _add(total, w, a):
+    for j in range(total.size):
+        total[j] += w * a[j]
+
+
+@kernel
+def _add_two(total, w, a, v, b):
+    for j in range(total.size):
+        total[j] += w * a[j] + v * b[j]
+
+
+@kernel
+def _vertical(total, image, left, column, up, at, begin, end):
+    """Add rows ``begin`` to ``end`` of an image, from pixel ``left`` on, each times its tap."""
+    for i in range(begin, end - 1, 2):
+        tap = i * up - at
+        _add_two(total, column[tap], image[i, left:], column[tap + up], image[i + 1, left:])
+    if (end - begin) % 2:
+        _add(total, column[(end - 1) * up - at], image[end - 1, left:])
 
 
 @kernel
 def _sorted(line, parts):
-    """Write pixel j * D + d of the line to parts[d, j]."""
+    """Write pixel j * D + d of the line to parts[d, j]; D = 1 is the line itself."""
     step, length = parts.shape
     if step == 2:
         for j in range(length):
             parts[0, j] = line[2 * j]
             parts[1, j] = line[2 * j + 1]
-    else:
+    elif step > 2:
         for d in range(step):
             for j in range(length):
                 parts[d, j] = line[step * j + d]
 
 
 @kernel
-def _add_row(parts, taps, up, starts, firsts, counts, sums):
+def _add_row(parts, taps, horizontal, sums):
     """Add the horizontal filter ``taps`` of a sorted line to sums[r, q]."""
-    step, across = parts.shape[0], sums.shape[1]
+    up, starts, firsts, counts = horizontal
+    step = parts.shape[0]
     for r in range(starts.size):
-        total = sums[r]
-        t = 0
-        while t < counts[r]:
-            at, tap = starts[r] + t, firsts[r] + t * up
-            a, w = parts[at % step, at // step :], taps[tap]
-            if t + 1 < counts[r]:
-                b, v = parts[(at + 1) % step, (at + 1) // step :], taps[tap + up]
-                for q in range(across):
-                    total[q] += w * a[q] + v * b[q]
-            else:
-                for q in range(across):
-                    total[q] += w * a[q]
-            t += 2
+        at, tap = starts[r], firsts[r]
+        for _ in range(counts[r] // 2):
+            a, b = parts[at % step, at // step :], parts[(at + 1) % step, (at + 1) // step :]
+            _add_two(sums[r], taps[tap], a, taps[tap + up], b)
+            at, tap = at + 2, tap + 2 * up
+        if counts[r] % 2:
+            _add(sums[r], taps[tap], parts[at % step, at // step :])
 
 
 @kernel
@@ -106,46 +130,33 @@ def _interleave(sums, row):
 
 
 @kernel(parallel=True)
-def _upfirdn(
-    x, y, column, rows, separable, up, down, top, up_w, starts, firsts, counts, low, length, step, block
-):  # fmt: skip
+def _upfirdn(x, y, column, rows, vertical, horizontal, low, block, lines, by_position, sums):
+    up, down, top = vertical
     planes, height, width = x.shape
-    tall, wide = y.shape[1], y.shape[2]
-    blocks, taps = (tall + block - 1) // block, column.size
-    left, right = max(0, low), min(width, low + step * length)  # the pixels of x that the line holds
-    for task in prange(planes * blocks):
-        p, first = task // blocks, task % blocks * block
-        line = np.zeros(step * length, x.dtype)  # what is outside the image stays 0
-        parts = line.reshape(1, length) if step == 1 else np.zeros((step, length), x.dtype)
-        sums = np.empty((starts.size, (wide + starts.size - 1) // starts.size), x.dtype)
+    tall, taps = y.shape[1], column.size
+    blocks = (tall + block - 1) // block
+    left, right = max(0, low), min(width, low + lines.shape[1])  # the pixels of x that a line holds
+    units, tasks = planes * blocks, lines.shape[0]
+    for task in prange(tasks):
+        source, target, down_taps, across_taps = unowned(x), unowned(y), unowned(column), unowned(rows)
+        phases = horizontal[0], unowned(horizontal[1]), unowned(horizontal[2]), unowned(horizontal[3])
+        line, parts, total = unowned(lines)[task], unowned(by_position)[task], unowned(sums)[task]
         inside = line[left - low : max(left, right) - low]
-        for row in range(first, min(first + block, tall)):
-            at = row * down - top  # of tap 0, among rows and zeros
-            begin, end = max(0, -(-at // up)), min(height, (at + taps - 1) // up + 1)
-            sums[:] = 0
-            if separable:
-                inside[:] = 0
-                i = begin
-                while i < end:
-                    w, a = column[i * up - at], x[p, i, left:]
-                    if i + 1 < end:
-                        v, b = column[(i + 1) * up - at], x[p, i + 1, left:]
-                        for j in range(inside.size):
-                            inside[j] += w * a[j] + v * b[j]
-                    else:
-                        for j in range(inside.size):
-                            inside[j] += w * a[j]
-                    i += 2
-                if begin < end:
-                    if step > 1:
+        for unit in range(units * task // tasks, units * (task + 1) // tasks):
+            p, first = unit // blocks, unit % blocks * block
+            for row in range(first, min(first + block, tall)):
+                at = row * down - top  # of tap 0, among rows and zeros
+                begin, end = max(0, -(-at // up)), min(height, (at + taps - 1) // up + 1)
+                total[:] = 0
+                if across_taps.shape[0] == 1:  # separable
+                    if begin < end:
+                        inside[:] = 0
+                        _vertical(inside, source[p], left, down_taps, up, at, begin, end)
                         _sorted(line, parts)
-                    _add_row(parts, rows[0], up_w, starts, firsts, counts, sums)
-            else:
-                for i in range(begin, end):
-                    a = x[p, i, left:]
-                    for j in range(inside.size):
-                        inside[j] = a[j]
-                    if step > 1:
+                        _add_row(parts, across_taps[0], phases, total)
+                else:
+                    for i in range(begin, end):
+                        inside[:] = source[p, i, left : max(left, right)]
                         _sorted(line, parts)
-                    _add_row(parts, rows[i * up - at], up_w, starts, firsts, counts, sums)
-            _interleave(sums, y[p, row])
+                        _add_row(parts, across_taps[i * up - at], phases, total)
+                _interleave(total, target[p, row])

@@ -20,9 +20,7 @@ def upfirdn2d(x: np.ndarray, f: np.ndarray, up: Pair, down: Pair, padding: Sides
     framed = np.pad(spread, ((0, 0), (0, 0), *margins))
     (top, bottom), (left, right) = ((max(-a, 0), max(-b, 0)) for a, b in padding)
     framed = framed[:, :, top : framed.shape[2] - bottom, left : framed.shape[3] - right]
-    tall, wide = (
-        (size - taps) // step + 1 for size, taps, step in zip(framed.shape[2:], f.shape, down, strict=True)
-    )
+    tall, wide = ((size - taps) // step + 1 for size, taps, step in zip(framed.shape[2:], f.shape, down, strict=True))
     y = np.zeros((n, c, tall, wide), x.dtype)
     turned = f[::-1, ::-1]  # a convolution turns its filter
     for i in range(tall):
@@ -32,9 +30,7 @@ def upfirdn2d(x: np.ndarray, f: np.ndarray, up: Pair, down: Pair, padding: Sides
     return y
 
 
-def upfirdn2d_grad(
-    gy: np.ndarray, f: np.ndarray, input_hw: Pair, up: Pair, down: Pair, padding: Sides
-) -> np.ndarray:
+def upfirdn2d_grad(gy: np.ndarray, f: np.ndarray, input_hw: Pair, up: Pair, down: Pair, padding: Sides) -> np.ndarray:
     """Return the transpose: every output's gradient goes back, weighted, to the inputs that it read."""
     f = _filter2d(f)
     n, c, tall, wide = gy.shape

@@ -23,8 +23,8 @@ from ..autograd import Function
 from ..device import Array
 from ..tensor import Tensor
 from .activation import LeakyReluGrad
+from .padding import pad
 from .reduce import sum
-from .shape import pad
 
 Pair = int | tuple[int, int]
 

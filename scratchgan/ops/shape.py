@@ -265,15 +265,6 @@ def _plain(index: Any) -> Any:
     return index.data if isinstance(index, Tensor) else index
 
 
-def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
-    """x with (before, after) elements of ``value`` added along each axis."""
-    x = as_tensor(x)
-    pairs = tuple((int(a), int(b)) for a, b in widths)
-    if len(pairs) != x.ndim or any(min(pair) < 0 for pair in pairs):
-        raise ValueError(f"pad: widths must be {x.ndim} pairs of (before, after), none negative, got {list(widths)}")
-    return Pad(pairs, value)(x)
-
-
 def flip(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     """x with the order along some axes (None: all) reversed."""
     x = as_tensor(x)

@@ -52,8 +52,8 @@ def upfirdn2d(
     """Upsample with zeros, pad, filter and downsample each channel: (N,C,H,W) -> (N,C,outH,outW).
 
     Along each axis out = (in * up + padding on both sides - taps) // down + 1 (Karras et al., StyleGAN, 2019, and
-    StyleGAN2, 2020). ``filter`` is a constant: an array (taps,), used along both axes, or (rows, columns). It is turned,
-    as a convolution does, and multiplied by ``gain`` as a whole. ``up`` and ``down`` are an int or (vertical,
+    StyleGAN2, 2020). ``filter`` is a constant: an array (taps,), used along both axes, or (rows, columns). It is
+    turned, as a convolution does, and multiplied by ``gain`` as a whole. ``up`` and ``down`` are an int or (vertical,
     horizontal); up - 1 zeros come after every pixel. ``padding`` is an int, (vertical, horizontal) or ((top, bottom),
     (left, right)) of zeros, counted after the upsampling; negative padding cuts off.
     """

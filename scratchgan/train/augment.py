@@ -19,7 +19,6 @@ appendices B and C. There pictures are filtered before they are sampled; here th
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -27,7 +26,7 @@ import numpy as np
 
 from .. import ops
 from ..cuda_graph import from_host
-from ..device import Array, device_of
+from ..device import device_of
 from ..tensor import Tensor
 
 KINDS = ("blit", "geometric", "color")
@@ -56,8 +55,8 @@ class Augment:
         n, channels, size, _ = images.shape
         device, dtype = device_of(images.data), images.dtype
         if "blit" in self.kinds or "geometric" in self.kinds:
-            places = from_host(lambda: places_of(self._geometry(n, size), size).astype(dtype), device)
-            images = _sampled(images, places)
+            grid = from_host(lambda: sampling_grid(self._geometry(n, size), size).astype(dtype), device)
+            images = ops.grid_sample(images, Tensor(grid), padding_mode="reflection")
         if "color" in self.kinds:
             images = _recolored(images, from_host(lambda: self._color(n, channels).astype(dtype), device))
         return images
@@ -159,35 +158,14 @@ def mirror(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.where(rng.random(len(images))[:, None, None, None] < 0.5, images[..., ::-1], images)
 
 
-def places_of(maps: np.ndarray, size: int) -> np.ndarray:
-    """Return where each pixel of pictures of size x size comes from by ``maps`` (N,3,3): (x, y), (N,size,size,2).
+def sampling_grid(maps: np.ndarray, size: int) -> np.ndarray:
+    """Return where each pixel of pictures of size x size comes from, as `ops.grid_sample` takes it: (N,size,size,2).
 
-    Maps are of pixels from the centre, as (x, y, 1); what is returned counts from the centre of the first pixel. Places
-    outside are mirrored at the border into the picture.
+    ``maps`` (N,3,3) are of pixels from the centre, as (x, y, 1).
     """
-    middle = (size - 1) / 2
-    y, x = np.meshgrid(*[np.arange(size) - middle] * 2, indexing="ij")
+    y, x = np.meshgrid(*[np.arange(size) - (size - 1) / 2] * 2, indexing="ij")
     places = np.stack([x, y, np.ones_like(x)]).reshape(3, -1)
-    found = (maps[:, :2] @ places).reshape(len(maps), 2, size, size).transpose(0, 2, 3, 1) + middle
-    # The border is half a pixel outside of the outermost centres; a picture and its mirror image repeat every 2 * size.
-    period = np.mod(found + 0.5, 2 * size)
-    return np.clip(np.minimum(period, 2 * size - period) - 0.5, 0, size - 1)
-
-
-def _sampled(images: Tensor, places: Array) -> Tensor:
-    """Return images (N,C,S,S) at places (N,S,S,2) between their pixels, interpolated in both directions."""
-    n, channels, size, _ = images.shape
-    xp = images.namespace
-    rows = ops.reshape(ops.transpose(images, (0, 2, 3, 1)), (n * size * size, channels))
-    first = xp.clip(xp.floor(places), 0, size - 2)  # of the four pixels around, that at the upper left
-    part = places - first
-    number = first.astype(np.int64)
-    index = (number[..., 0] + size * number[..., 1] + size * size * xp.arange(n)[:, None, None]).reshape(-1)
-    total: Any = 0.0
-    for down, right in itertools.product((0, 1), (0, 1)):
-        weight = (part[..., 0] if right else 1 - part[..., 0]) * (part[..., 1] if down else 1 - part[..., 1])
-        total = total + ops.getitem(rows, index + (right + size * down)) * Tensor(weight.reshape(-1, 1))
-    return ops.transpose(ops.reshape(total, (n, size, size, channels)), (0, 3, 1, 2))
+    return (maps[:, :2] @ places).reshape(len(maps), 2, size, size).transpose(0, 2, 3, 1) * (2 / size)
 
 
 def _recolored(images: Tensor, maps: Any) -> Tensor:

@@ -34,6 +34,9 @@ EXPECTED = {
     "relu": ["activation.leaky_relu", "activation.leaky_relu_grad"],
     "upsample_nearest2d": ["upsample.nearest", "upsample.nearest_grad"],
     "upsample_bilinear2d": ["upsample.bilinear", "upsample.bilinear_grad"],
+    "grid_sample": ["sampling.sample", "sampling.sample_input_grad"],
+    "interpolate": ["resampling.resample"],
+    "adaptive_avg_pool2d": ["resampling.resample"],
     "upfirdn2d": ["upfirdn.upfirdn"],
     "upsample_fir2d": ["upfirdn.upfirdn"],
     "downsample_fir2d": ["upfirdn.upfirdn"],
@@ -48,8 +51,9 @@ WITH_KERNELS = [
     case
     for case in CASES
     if case.operator in EXPECTED
-    # batch_norm with given statistics is elementwise, and products of more than two axes are CuPy's
-    and case.variant not in ("evaluation", "batched", "vector-left")
+    # batch_norm with given statistics is elementwise, products of more than two axes are CuPy's, and interpolation
+    # by a whole factor is upsampling
+    and case.variant not in ("evaluation", "batched", "vector-left", "whole")
     and all(name.split(".")[0] in FAMILIES for name in EXPECTED[case.operator])
 ]
 

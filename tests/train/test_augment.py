@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scratchgan import Tensor, grad, ops
-from scratchgan.train.augment import KINDS, Augment, Strength, mean_sign, mirror, places_of
+from scratchgan.train.augment import KINDS, Augment, Strength, mean_sign, mirror, sampling_grid
 
 
 def rng(seed=0):
@@ -49,12 +49,12 @@ def test_blit_moves_whole_pixels():
     assert len({s[2:] for s in seen}) == 9
 
 
-def test_places_outside_are_mirrored_at_the_border():
-    maps = np.tile(np.eye(3), (1, 1, 1))
+def test_where_pixels_come_from():
+    """In the units of grid_sample: -1 and 1 are the picture's edges, and what is beyond lies outside."""
+    maps = np.eye(3)[None].copy()
     maps[0, 0, 2] = 3  # from three pixels to the right
-    np.testing.assert_array_equal(places_of(maps, 4)[0, 0, :, 0], [3, 3, 2, 1])
-    maps[0, 0, 2] = -9
-    np.testing.assert_array_equal(places_of(maps, 4)[0, 0, :, 0], [0, 0, 1, 2])
+    np.testing.assert_array_equal(sampling_grid(maps, 4)[0, 0, :, 0], [0.75, 1.25, 1.75, 2.25])
+    np.testing.assert_array_equal(sampling_grid(maps, 4)[0, :, 0, 1], [-0.75, -0.25, 0.25, 0.75])
 
 
 def test_turning_a_ramp_gives_the_turned_ramp():
