@@ -30,7 +30,9 @@ LAYERS = [
 OURS_ALONE = [(nn.PixelNorm, (2, 3, 4, 5), (2, 3, 4, 5))]
 
 
-@pytest.mark.parametrize(("make", "before", "after"), LAYERS + OURS_ALONE, ids=lambda v: repr(v()) if callable(v) else "")
+@pytest.mark.parametrize(
+    ("make", "before", "after"), LAYERS + OURS_ALONE, ids=lambda v: repr(v()) if callable(v) else ""
+)
 def test_shapes_and_dtypes(make, before, after):
     layer = make()
     x = rng(1).standard_normal(before)
