@@ -19,10 +19,10 @@ from .resample import AvgPool2d, MaxPool2d, Upsample
 from .spectral_norm import spectral_norm
 
 __all__ = [
-    "AdaptiveAvgPool2d", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d", "ConvTranspose2d", "Dropout",
-    "ELU", "Embedding", "Flatten", "GELU", "GroupNorm", "Hardtanh", "Identity", "InstanceNorm2d", "LayerNorm",
-    "LeakyReLU", "Linear", "LoadReport", "MaxPool2d", "Module", "ModuleList", "PReLU", "Parameter", "PixelNorm",
-    "PixelShuffle", "PixelUnshuffle", "ReLU", "ReflectionPad2d", "ReplicationPad2d", "Sequential", "SiLU", "Sigmoid",
-    "Softplus", "Tanh", "Unflatten", "Upsample", "UpsampleConv2d", "ZeroPad2d", "init", "set_precision",
+    "ELU", "GELU", "AdaptiveAvgPool2d", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d",
+    "ConvTranspose2d", "Dropout", "Embedding", "Flatten", "GroupNorm", "Hardtanh", "Identity", "InstanceNorm2d",
+    "LayerNorm", "LeakyReLU", "Linear", "LoadReport", "MaxPool2d", "Module", "ModuleList", "PReLU", "Parameter",
+    "PixelNorm", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReflectionPad2d", "ReplicationPad2d", "Sequential", "SiLU",
+    "Sigmoid", "Softplus", "Tanh", "Unflatten", "Upsample", "UpsampleConv2d", "ZeroPad2d", "init", "set_precision",
     "spectral_norm",
 ]  # fmt: skip

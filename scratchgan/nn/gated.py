@@ -47,7 +47,7 @@ class ELU(Module):
 
 
 class PReLU(Module):
-    """x where x > 0, weight * x elsewhere; ``weight`` (num_parameters,) is learned, one for all channels or one each."""
+    """x where x > 0, weight * x elsewhere; ``weight`` (num_parameters,) is learned: one number, or one a channel."""
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25):
         if num_parameters < 1:
