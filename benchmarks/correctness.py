@@ -19,7 +19,7 @@ PASSED, FAILED, MISTRUSTED, UNIMPLEMENTED = "PASSED", "FAILED", "MISTRUSTED", "U
 #: A reference with more zeros than this says little: a kernel that writes nothing would nearly pass.
 MOST_ZEROS = 0.7
 #: Passes that do more than add up products round even integers.
-_INEXACT = {("resampling", "linear"), ("pool", "avg_p"), ("pool", "avg_np"), ("bnorm", "")}
+_INEXACT = {("resampling", "linear"), ("resampling", "fir"), ("pool", "avg_p"), ("pool", "avg_np"), ("bnorm", "")}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ dilation, uh uw enlargement (of `upconv`, our own driver). An underscore may sta
 - a batch that is not given is 2.
 
 Options: --dir=FWD_B (forward with bias), FWD_D (without), BWD_D (input gradient), BWD_W (weight gradient); --dt=f32 or
-f64; --alg=nearest or linear (resampling), max, avg_p (padding counts) or avg_np (pool).
+f64; --alg=nearest, linear or fir (resampling), max, avg_p (padding counts) or avg_np (pool).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DRIVERS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "conv": ("mb g ic oc i o k s p d", (), ("FWD_B", "BWD_D", "BWD_W")),
     "deconv": ("mb g ic oc i o k s p d", (), ("FWD_B", "BWD_D", "BWD_W")),
     "upconv": ("mb ic oc i o k p u", (), ("FWD_B", "BWD_D", "BWD_W")),
-    "resampling": ("mb ic i o", ("nearest", "linear"), ("FWD_D", "BWD_D")),
+    "resampling": ("mb ic i o", ("nearest", "linear", "fir"), ("FWD_D", "BWD_D")),
     "pool": ("mb ic i o k s p", ("max", "avg_p", "avg_np"), ("FWD_D", "BWD_D")),
     "bnorm": ("mb ic i", (), ("FWD_D", "BWD_D")),
     "ip": ("mb ic oc", (), ("FWD_B", "BWD_D", "BWD_W")),

@@ -137,8 +137,32 @@ def interpolation(size: int, scale: int, linear: bool) -> np.ndarray:
     return matrix
 
 
+#: The filter of the resampling algorithm "fir": the binomial one, which keeps the sum of an image.
+FIR = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
+
+
+def filtering(size: int, scale: int) -> np.ndarray:
+    """The matrix (size * scale, size) that puts scale - 1 zeros after each pixel of an axis and applies `FIR`."""
+    matrix = np.zeros((size * scale, size))
+    front = fir_padding(scale)[0]
+    for o in range(size * scale):
+        for k, weight in enumerate(FIR):
+            i, between = divmod(o + k - front, scale)
+            if not between and 0 <= i < size:
+                matrix[o, i] = weight * scale
+    return matrix
+
+
+def fir_padding(scale: int) -> Pair:
+    """The zeros in front and behind with which ``scale`` enlarges by just that factor."""
+    return (len(FIR) + scale - 1) // 2, (len(FIR) - scale) // 2
+
+
 def _resampled(p: Problem, a: Arrays) -> np.ndarray:
-    rows, columns = (interpolation(n, s, p.algorithm == "linear") for n, s in zip(p.image, p.scale, strict=True))
+    if p.algorithm == "fir":
+        rows, columns = (filtering(n, s) for n, s in zip(p.image, p.scale, strict=True))
+    else:
+        rows, columns = (interpolation(n, s, p.algorithm == "linear") for n, s in zip(p.image, p.scale, strict=True))
     return rows @ a["x"] @ columns.T if p.direction == "FWD_D" else rows.T @ a["gy"] @ columns
 
 

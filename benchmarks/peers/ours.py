@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..descriptor import Problem
 from ..problem import Arrays, shapes
-from ..reference import EPSILON
+from ..reference import EPSILON, FIR, fir_padding
 from . import Implementation, Unimplemented
 
 _CONVOLUTIONS = ("conv", "deconv", "upconv")
@@ -93,6 +94,12 @@ class Ours(Implementation):
         return lambda: kernels.upsample_conv2d(a["x"], a["w"], a.get("bias"), **options)
 
     def _resampling(self, kernels: Any, p: Problem, a: Arrays, forward: bool) -> Callable[[], Any]:
+        if p.algorithm == "fir":
+            padding = (fir_padding(p.scale[0]), fir_padding(p.scale[1]))
+            taps = np.array(FIR) * math.sqrt(math.prod(p.scale))  # along both axes
+            if forward:
+                return lambda: kernels.upfirdn2d(a["x"], taps, p.scale, 1, padding)
+            return lambda: kernels.upfirdn2d_grad(a["gy"], taps, p.image, p.scale, 1, padding)
         name = "upsample_bilinear2d" if p.algorithm == "linear" else "upsample_nearest2d"
         function = getattr(kernels, name if forward else f"{name}_grad")
         array = a["x" if forward else "gy"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..descriptor import Problem
 from ..problem import Arrays
-from ..reference import EPSILON
+from ..reference import EPSILON, FIR
 from . import Implementation, Unimplemented
 
 
@@ -73,6 +74,8 @@ def _passes(torch: Any, p: Problem, t: dict[str, Any]) -> Callable[[], Any]:
         )
     if p.op == "pool":
         return _pool(functional, aten, p, gy, x)
+    if p.op == "resampling" and p.algorithm == "fir":
+        return _fir(torch, functional, p, gy, x)
     if p.op == "resampling":
         mode = "bilinear" if p.algorithm == "linear" else "nearest"
         if forward:
@@ -83,6 +86,18 @@ def _passes(torch: Any, p: Problem, t: dict[str, Any]) -> Callable[[], Any]:
             return lambda: aten.upsample_bilinear2d_backward(gy, list(p.output), size, False)
         return lambda: aten.upsample_nearest2d_backward(gy, list(p.output), size)
     return _convolution(torch, functional, aten, p, t)
+
+
+def _fir(torch: Any, functional: Any, p: Problem, gy: Any, x: Any) -> Callable[[], Any]:
+    """As a depthwise transposed convolution."""
+    taps = np.outer(FIR, FIR) * math.prod(p.scale)
+    like = x if p.direction.startswith("FWD") else gy
+    w = torch.from_numpy(taps).to(like.dtype).to(like.device).expand(p.ic, 1, 4, 4).contiguous()
+    if p.scale != (2, 2):
+        raise Unimplemented("a transposed convolution pads both sides alike: only factor 2 is the same")
+    if p.direction.startswith("FWD"):
+        return lambda: functional.conv_transpose2d(x, w, None, 2, 1, 0, p.ic)
+    return lambda: functional.conv2d(gy, w, None, 2, 1, 1, p.ic)
 
 
 def _pool(functional: Any, aten: Any, p: Problem, gy: Any, x: Any) -> Callable[[], Any]:
