@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import probes
+from .calls import Array
 
-Array = NDArray[Any]
 Generator = np.random.Generator
 
 _VALUES: dict[str, Callable[[Generator, tuple[int, ...], Any], Array]] = {

@@ -11,9 +11,8 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from .calls import Array
 
 
 def describe_pattern(got: Array, expected: Array, tolerance: Array) -> str:

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from .calls import Array
 
 
 def stream(seed: int, *labels: str) -> np.random.Generator:

@@ -10,17 +10,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import probes
-from .op import FOREIGN, Op, OperatorError
-from .policy import Policy
+from .calls import FOREIGN, Array, OperatorError
+from .op import Op
 from .report import Finding, Mismatch, Verdict
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from .policy import Policy
+
 #: Where a trial's memo has whether the forward returns a tuple.
 _SEVERAL = "several"
 
@@ -52,6 +53,8 @@ class Trial:
     _pairs: dict[int, Pair] = field(default_factory=dict, compare=False, repr=False)
     #: What one layer has worked out and another can use again.
     memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    #: Arguments whose gradient an adjoint test has proved.
+    settled: set[int] = field(default_factory=set, compare=False, repr=False)
 
     # -- facts -----------------------------------------------------------------------------------------------
 
@@ -59,6 +62,11 @@ class Trial:
     def wanted(self) -> list[int]:
         """Positions of the arguments whose gradient is checked."""
         return self.op.differentiable(self.args)
+
+    @property
+    def unsettled(self) -> list[int]:
+        """The `wanted` ones that no adjoint test has settled."""
+        return [i for i in self.wanted if i not in self.settled]
 
     @functools.cached_property
     def linear(self) -> list[int]:
@@ -230,6 +238,11 @@ def _name(dtype: np.dtype[Any]) -> str:
 def _arrays(values: Sequence[Any]) -> tuple[Any, ...]:
     """NumPy's arithmetic turns 0-d arrays into scalars; operators are always given arrays."""
     return tuple(np.asarray(v) if isinstance(v, np.generic) else v for v in values)
+
+
+def apart(a: Sequence[Array], b: Sequence[Array]) -> list[Array]:
+    """a - b, output by output; outputs that are not floating point carry no gradient, so they do not differ."""
+    return [p - q if p.dtype.kind == "f" else np.zeros(p.shape) for p, q in zip(a, b, strict=True)]
 
 
 def restore(args: tuple[Any, ...], before: list[Any]) -> None:

@@ -11,7 +11,7 @@ from test_adversary import Now
 from test_unlisted_bugs import RIGHT, WRONG
 
 from scratchgan.gradcheck import Kinks, Op, Policy, Verdict, check
-from scratchgan.gradcheck.targets import EngineTarget, all_targets
+from scratchgan.gradcheck.selftest.targets import EngineTarget, all_targets
 
 QUICK = Policy.quick()
 rng = np.random.default_rng(0)

@@ -10,20 +10,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from . import probes
+from .. import probes
+from ..calls import Array, OperatorError
+from ..report import Finding, Verdict, compare
+from ..trial import Pair, Trial
 from .another_point import call_elsewhere
-from .op import OperatorError
-from .report import Finding, Verdict, compare
-from .trial import Pair, Trial
 
-Array = NDArray[Any]
-LAYER = "contract"
+NAME = "contract"
 
 
 def broken(trial: Trial, reason: str, position: int | None = None, argument: str = "", **more: Any) -> Finding:
-    return trial.finding(LAYER, Verdict.FAIL, position, reason=reason, argument=argument, **more)
+    return trial.finding(NAME, Verdict.FAIL, position, reason=reason, argument=argument, **more)
 
 
 def snapshot(arrays: Sequence[Any]) -> list[Any]:

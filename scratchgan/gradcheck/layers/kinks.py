@@ -8,18 +8,16 @@ which for a maximum is smooth: there the claim must be the derivative.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from . import probes
-from .differences import Line
-from .report import Finding, Mismatch, Verdict
-from .trial import Trial, inner
+from .. import probes
+from ..calls import Array
+from ..report import Finding, Mismatch, Verdict
+from ..trial import Trial, inner
+from .layer import Layer
+from .lines import Line
 
-Array = NDArray[Any]
-LAYER = "kinks"
+NAME = "kinks"
 #: Elements looked at one by one; the direction in which all move together covers the rest.
 _MOST = 12
 #: One step, short beside the distance between planted values: within it the slopes are those of the two sides.
@@ -29,7 +27,7 @@ _STEPS = (-10,)
 def run(trial: Trial) -> list[Finding]:
     kinks = trial.op.kinks
     if kinks is None:
-        return trial.skip(LAYER, "no kinks are declared")
+        return trial.skip(NAME, "no kinks are declared")
     wide = trial.wide
     claimed = wide.op.positions(kinks.arguments, len(wide.args)) if kinks.arguments else wide.wanted
     findings = []
@@ -37,7 +35,7 @@ def run(trial: Trial) -> list[Finding]:
         x = wide.args[position]
         if not x.size or not any(y.size for y in wide.outputs):
             continue
-        rng = probes.stream(wide.seed, LAYER, str(position))
+        rng = probes.stream(wide.seed, NAME, str(position))
         for planted in _planted(rng, x, kinks.at, kinks.ties):
             args = tuple(wide.replaced(position, planted))
             found = _held(Trial(wide.op, args, wide.params, wide.seed, wide.policy, wide.skipped), position, rng)
@@ -66,7 +64,7 @@ def _held(trial: Trial, position: int, rng: np.random.Generator) -> Finding:
     line = Line(trial, position, gy, gradient)
     if not np.isfinite(gradient).all():
         reason = f"the gradient is not finite where {trial.names[position]} lies on a kink"
-        return trial.finding(LAYER, Verdict.FAIL, position, reason=reason)
+        return trial.finding(NAME, Verdict.FAIL, position, reason=reason)
     chosen = np.arange(gradient.size) if gradient.size <= _MOST else rng.choice(gradient.size, _MOST, False)
     wrong: list[tuple[int, float, float]] = []
     for k in map(int, chosen):
@@ -85,8 +83,8 @@ def _held(trial: Trial, position: int, rng: np.random.Generator) -> Finding:
             f"moving all elements together is smooth, with slope {slope.value:.9g}, but the gradients add up to "
             f"{claim:.9g}: a tie is counted more or less than once"
         )
-        return trial.finding(LAYER, Verdict.FAIL, position, reason=reason)
-    return trial.finding(LAYER, Verdict.PASS, position, comparisons=len(chosen) + 1)
+        return trial.finding(NAME, Verdict.FAIL, position, reason=reason)
+    return trial.finding(NAME, Verdict.PASS, position, comparisons=len(chosen) + 1)
 
 
 def _allowed(trial: Trial, line: Line, position: int, k: int) -> tuple[float, float]:
@@ -128,4 +126,7 @@ def _finding(trial: Trial, position: int, wrong: list[tuple[int, float, float]],
         sides="got is the vjp (analytic), expected is the nearest value allowed by D- and D+ (numeric)",
     )
     reason = f"the gradient does not follow the convention {rule!r} at a kink"
-    return trial.finding(LAYER, Verdict.FAIL, position, reason=reason, mismatch=mismatch)
+    return trial.finding(NAME, Verdict.FAIL, position, reason=reason, mismatch=mismatch)
+
+
+LAYER = Layer(NAME, run, float64=True)

@@ -29,17 +29,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from . import probes
-from .adjoint import forward_mode
-from .op import OperatorError, as_outputs
+from .. import probes
+from ..calls import Array, OperatorError, as_outputs
+from ..report import Verdict
+from ..trial import Trial, dot, restore
 from .oracle import room_for
-from .report import Verdict
-from .trial import Trial, dot, restore
+from .random_adjoint import forward_mode
 
-Array = NDArray[Any]
-LAYER = "screen"
+NAME = "screen"
 
 #: Step of a forward that is not linear, relative to the typical argument; and what the sides of (1) must agree to, in
 #: units of the gradient: where f is tame, the error of a central difference is about h^2 + eps / h, 1e-10.
@@ -175,7 +173,7 @@ def _random(seed: int, size: int) -> tuple[Array, Array]:
 
 @functools.lru_cache(64)
 def _drawn(seed: int, bits: int) -> tuple[Array, Array]:
-    rng = probes.stream(seed, LAYER)
+    rng = probes.stream(seed, NAME)
     arguments, cotangents = probes.probe(rng, (2**bits,)), probes.probe(rng, (2**bits,))
     cotangents[rng.random(2**bits) < 1 / 8] = 0
     for a in (arguments, cotangents):

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import differences, probes, screen
-from .op import OperatorError
-from .report import Finding, Mismatch, Verdict
-from .trial import Trial
+from .. import probes
+from ..calls import OperatorError
+from ..report import Finding, Mismatch, Verdict
+from ..trial import Trial
+from . import differences, screen
+from .layer import Layer
 
-Array = NDArray[Any]
-LAYER = "another point"
+NAME = "another point"
 #: Zeros looked at one by one, where the equation does not hold.
 _MOST = 12
 #: Short beside the distance to other elements, so that a kink elsewhere is out of reach.
@@ -31,7 +32,7 @@ _STEPS = (-11, -15)
 
 def elsewhere(trial: Trial) -> Trial | None:
     """The operator at other values, where its first call is `run`'s to judge; None if it takes no others."""
-    key = (LAYER, str(trial.dtype))
+    key = (NAME, str(trial.dtype))
     if key not in trial.memo:
         trial.memo[key] = _at_first_of(trial, [_reversed(trial), _nearby(trial)])
     found: Trial | None = trial.memo[key]
@@ -40,7 +41,7 @@ def elsewhere(trial: Trial) -> Trial | None:
 
 def call_elsewhere(trial: Trial) -> None:
     """A call on other values, to change whatever an operator keeps between calls."""
-    called = (LAYER, str(trial.dtype)) in trial.memo
+    called = (NAME, str(trial.dtype)) in trial.memo
     other = elsewhere(trial)
     if called and other is not None:
         other.gradients(other.pair(0).gy, other.args)
@@ -77,9 +78,9 @@ def _floating(a: Any) -> bool:
 def run(trial: Trial) -> list[Finding]:
     wide = trial.wide
     if wide.dtype != np.float64 or not any(y.size for y in wide.outputs):
-        return trial.skip(LAYER, "the operator has no float64, or no output")
+        return trial.skip(NAME, "the operator has no float64, or no output")
     findings = _at_other_values(wide) + _at_zeros(wide)
-    return findings or [wide.finding(LAYER, Verdict.PASS)]
+    return findings or [wide.finding(NAME, Verdict.PASS)]
 
 
 def _at_other_values(trial: Trial) -> list[Finding]:
@@ -88,7 +89,7 @@ def _at_other_values(trial: Trial) -> list[Finding]:
         return []
     found = [f for f in differences.run(other) if f.verdict is Verdict.FAIL]
     reason = "at other values of the same shapes (x reversed; is something kept between calls?): "
-    return [replace(f, layer=LAYER, reason=reason + f.reason) for f in found]
+    return [replace(f, layer=NAME, reason=reason + f.reason) for f in found]
 
 
 def _decent(trial: Trial) -> bool:
@@ -104,7 +105,7 @@ def _at_zeros(trial: Trial) -> list[Finding]:
     """A quarter of every argument's elements set to zero, two at least."""
     if trial.op.kinks is not None:
         return []  # its own layer plants the values that are declared
-    rng = probes.stream(trial.seed, LAYER)
+    rng = probes.stream(trial.seed, NAME)
     args = list(trial.args)
     planted: dict[int, NDArray[np.int64]] = {}
     for i in trial.wanted:
@@ -153,4 +154,7 @@ def _wrong_at_zero(trial: Trial, position: int, chosen: NDArray[np.int64]) -> li
         searched=" among those tried",
     )
     reason = f"where elements of {trial.names[position]} are zero"
-    return [trial.finding(LAYER, Verdict.FAIL, position, reason=reason, mismatch=mismatch)]
+    return [trial.finding(NAME, Verdict.FAIL, position, reason=reason, mismatch=mismatch)]
+
+
+LAYER = Layer(NAME, run, float64=True, repeats=True)
