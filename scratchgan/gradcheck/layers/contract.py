@@ -107,11 +107,23 @@ def _aliases(trial: Trial, outputs: Sequence[Array], gradients: Sequence[Any], g
         for name, a in given:
             if np.may_share_memory(gradients[position], a):
                 findings.append(broken(trial, f"the gradient shares memory with {name}", position))
+        found = _not_its_own(gradients[position])
+        if found:
+            findings.append(
+                broken(trial, f"the gradient is {found}: it must be memory of its own, to add to", position)
+            )
         for other in trial.wanted:
             if other < position and np.may_share_memory(gradients[position], gradients[other]):
                 reason = f"the gradient shares memory with the gradient of {trial.names[other]}"
                 findings.append(broken(trial, reason, position))
     return findings
+
+
+def _not_its_own(gradient: Array) -> str:
+    """Why nothing can be added to a gradient in place; "" where it can."""
+    if probes.overlaps_itself(gradient):
+        return f"a view in which elements share memory (strides {gradient.strides})"
+    return "" if gradient.flags.writeable else "read-only"
 
 
 def _mantissa(trial: Trial, outputs: Sequence[Array], gradients: Sequence[Any]) -> list[Finding]:

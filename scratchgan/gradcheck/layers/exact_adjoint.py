@@ -91,7 +91,7 @@ def _integer_probe(trial: Trial, rng: np.random.Generator) -> LinearProbe | str:
 
         args = list(trial.args)
         for i in trial.linear:
-            args[i] = draw(args[i].shape, args[i].dtype)
+            args[i] = probes.like(args[i], draw(args[i].shape, args[i].dtype))
         probe = LinearProbe(trial, args, trial.cotangents(draw))
         bits = _dyadic(probe.outputs)
         if bits is None:

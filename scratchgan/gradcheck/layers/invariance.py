@@ -6,16 +6,17 @@ Each of these is asked in one call that does it all; only where the answer diffe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import probes
-from ..calls import Array, OperatorError
-from ..report import Finding, Verdict, compare
+from ..calls import Array, OperatorError, floating
+from ..report import Finding, Mismatch, Verdict, compare
 from ..trial import Pair, Trial
-from .another_point import call_elsewhere
+from .another_point import call_elsewhere, refilled
+from .cotangents import Parts, linear_in_cotangent, loose, scaled
 
 NAME = "contract"
 
@@ -33,25 +34,47 @@ def same(a: Array, b: Array) -> bool:
 
 
 def from_new_memory(trial: Trial, kept: Sequence[Array], pair: Pair) -> list[Finding]:
-    """The same call again, bit for bit, from new memory full of NaN; what differs is asked for once more without."""
-    again, gradients = _from_poison(trial, kept, pair.gy, trial.args, pair.gradients)
-    findings = []
-    room = trial.policy.nondet_tol
+    """The same call again, bit for bit, from new memory full of NaN, and with the arguments in arrays that held other
+    numbers before; what differs is asked for once more without."""
+    with refilled(trial) as args:
+        again, gradients = _from_poison(trial, kept, pair.gy, args, pair.gradients)
+        again, gradients = snapshot(again), snapshot(gradients)
+
+    def output(k: int) -> Callable[[Sequence[Any]], Array]:
+        return lambda args: trial.apply(args)[k]
+
+    def gradient(i: int) -> Callable[[Sequence[Any]], Array]:
+        return lambda args: np.asarray(trial.gradients(pair.gy, args)[i])
+
+    results: list[tuple[int | None, Array, Array, Callable[[Sequence[Any]], Array]]] = [
+        (None, y, was, output(k)) for k, (y, was) in enumerate(zip(again, kept, strict=True)) if y.dtype.kind == "f"
+    ]
+    results += [(i, gradients[i], pair.gradients[i], gradient(i)) for i in trial.wanted]
     sides = "both are the operator's: got is the second call, expected the first, with the same arguments"
-    unwritten = "it reads memory that it never wrote"
-    for k, (y, was) in enumerate(zip(again, kept, strict=True)):
-        mismatch = compare(y, was, room, sides) if y.dtype.kind == "f" else None
-        if mismatch:
-            clean = compare(trial.apply(trial.args)[k], was, room, sides) is None
-            reason = unwritten if clean else "the forward is not deterministic, or keeps state between calls"
-            findings.append(broken(trial, reason, argument="forward", mismatch=mismatch))
-    for i in trial.wanted:
-        mismatch = compare(gradients[i], pair.gradients[i], room, sides)
-        if mismatch:
-            clean = compare(trial.gradients(pair.gy, trial.args)[i], pair.gradients[i], room, sides) is None
-            reason = unwritten if clean else "the vjp is not deterministic, or keeps state between calls"
-            findings.append(broken(trial, reason, i, mismatch=mismatch))
+    findings = []
+    for position, got, was, once_more in results:
+        mismatch = compare(got, was, trial.policy.nondet_tol, sides)
+        reason = _why_another(trial, position, mismatch, was, once_more) if mismatch else ""
+        if reason:
+            where = "forward" if position is None else ""
+            findings.append(broken(trial, reason, position, where, mismatch=mismatch))
     return findings
+
+
+def _why_another(
+    trial: Trial, position: int | None, mismatch: Mismatch, was: Array, once_more: Callable[[Sequence[Any]], Array]
+) -> str:
+    """What the second call's other result comes from; "" if it is rounding, on arrays that lie otherwise."""
+    what, room = "the forward" if position is None else "the vjp", trial.policy.nondet_tol
+    if compare(once_more(trial.args), was, room, "") is not None:
+        return f"{what} is not deterministic, or keeps state between calls"
+    with refilled(trial) as args:
+        clean = compare(once_more(args), was, room, "") is None
+    if clean or not np.isfinite(mismatch.got):
+        return "it reads memory that it never wrote"
+    if abs(mismatch.got - mismatch.expected) <= trial.policy.ulps * trial.eps * _largest(was):
+        return ""
+    return f"{what} keeps something of an array (under its identity or address) that stays after new numbers are in it"
 
 
 def _from_poison(
@@ -65,7 +88,7 @@ def _from_poison(
         return trial.apply(args), again
 
 
-#: A scale that makes the cotangent large, and a number so small that code which takes it for zero shows.
+#: A scale that makes the cotangent large, and one so small that code which takes it for zero shows.
 _LARGE, _SMALL = 2.0**12, 2.0**-14
 
 
@@ -74,12 +97,13 @@ def scaled_and_laid_out(trial: Trial, outputs: Sequence[Array], pair: Pair) -> l
 
     One sum asks both, and only where it is wrong are they asked one by one.
     """
-    if _all_at_once(trial, outputs, pair):
-        return []
+    found = _nothing_for_nothing(trial, pair)
+    if found or _all_at_once(trial, outputs, pair):
+        return found or _in_every_order(trial, pair)
     call_elsewhere(trial)  # once more, for an operator that keeps state
-    found = from_new_memory(trial, outputs, pair) or _laid_out(trial, pair) or _linear_in_cotangent(trial, pair)
+    found = from_new_memory(trial, outputs, pair) or _laid_out(trial, pair) or linear_in_cotangent(trial, pair)
     if found or _all_at_once(trial, outputs, pair, trial.rounding(pair.gy, pair.gradients)):
-        return found
+        return found or _in_every_order(trial, pair)
     reason = "the gradient depends on the strides and on the scale of its cotangent, now and then or only together"
     return [broken(trial, reason)]
 
@@ -87,21 +111,24 @@ def scaled_and_laid_out(trial: Trial, outputs: Sequence[Array], pair: Pair) -> l
 def _all_at_once(trial: Trial, outputs: Sequence[Array], pair: Pair, room: Mapping[int, float] | None = None) -> bool:
     """Whether the cotangent's parts, as unlike each other as can be, have gradients that add up to the whole's.
 
-    One is large and has awkward strides, as the arguments then have; one has zeros, Fortran order and no alignment,
-    with read-only arguments; one is a small number, broadcast.
+    One is large and has awkward strides, as the arguments then have; one is small, has zeros at the ends of rows,
+    Fortran order and no alignment, with read-only arguments; one is all ones, broadcast; one is 1 in a single place.
     room: how far rounding may move each gradient, where that is more than its size suggests.
     """
-    args = [probes.awkward(a) if _floating(a) else a for a in trial.args]
-    zeros, constant, rest = _parts(trial, pair.gy)
-    scale = -_LARGE if trial.dtype.itemsize >= 4 else -2.0
-    gy = [probes.awkward(_scaled(g, scale)) for g in rest]
+    args = [probes.awkward(a) if floating(a) else a for a in trial.args]
+    split = Parts.of(trial, pair.gy)
+    scale, small = (-_LARGE, _SMALL) if trial.dtype.itemsize >= 4 else (-2.0, 0.25)
+    gy = [probes.awkward(scaled(g, scale)) for g in split.rest]
     kept = snapshot([*args, *gy])
     try:
         again, gradients = _from_poison(trial, outputs, gy, args, pair.gradients)
-        parts = [[_scaled(g, 1 / scale) if i in trial.wanted else g for i, g in enumerate(gradients)]]
-        frozen = [probes.frozen_fortran(a) if _floating(a) else a for a in trial.args]
-        parts.append(list(trial.gradients([probes.unaligned(g) for g in zeros], frozen)))
-        parts.append(list(trial.gradients(constant, trial.args)))
+        parts = [[scaled(g, 1 / scale) if i in trial.wanted else g for i, g in enumerate(gradients)]]
+        frozen = [probes.frozen_fortran(a) if floating(a) else a for a in trial.args]
+        sparse = trial.gradients([probes.unaligned(scaled(g, small)) for g in split.sparse], frozen)
+        parts.append([scaled(g, 1 / small) if i in trial.wanted else g for i, g in enumerate(sparse)])
+        parts.append(list(trial.gradients(split.ones, trial.args)))
+        if split.one is not None:
+            parts.append(list(trial.gradients(split.one, trial.args)))
     except OperatorError:
         return False
     if not all(same(a, b) for a, b in zip([*args, *gy], kept, strict=True) if isinstance(a, np.ndarray)):
@@ -115,71 +142,14 @@ def _all_at_once(trial: Trial, outputs: Sequence[Array], pair: Pair, room: Mappi
     largest = max((_largest(g) for g in pair.gy if g.dtype.kind == "f"), default=0.0)
     for i in trial.wanted:
         sizes = largest + sum(_largest(part[i]) for part in parts)
-        allowed = ulps * sizes if room is None else 2 * room[i] + ulps * sizes
+        allowed = ulps * sizes if room is None else 2 * room[i] + loose(trial) * ulps * sizes
         if compare(np.sum([part[i] for part in parts], axis=0), pair.gradients[i], allowed, "") is not None:
             return False
     return True
 
 
-def _scaled(g: Array, factor: float) -> Array:
-    """The array times a power of two, in its own dtype; an integer array as it is."""
-    return np.asarray(g * g.dtype.type(factor)) if g.dtype.kind == "f" else g
-
-
-def _parts(trial: Trial, gy: Sequence[Array]) -> tuple[list[Array], list[Array], list[Array]]:
-    """gy as a sum of three: half of its elements and zeros; a small constant, broadcast; and what is left."""
-    rng = probes.stream(trial.seed, "parts")
-    zeros, constant, rest = [], [], []
-    for g in gy:
-        kept = rng.random(g.shape) < 0.5
-        small = np.broadcast_to(np.array(_SMALL if g.dtype.kind == "f" else 0, g.dtype), g.shape)
-        zeros.append(np.where(kept, g, 0).astype(g.dtype))
-        constant.append(small)
-        rest.append(np.asarray(np.where(kept, 0, g) - small, g.dtype))
-    return zeros, constant, rest
-
-
 def _largest(a: Array) -> float:
     return float(np.max(np.abs(a), initial=0.0))
-
-
-def _floating(a: Any) -> bool:
-    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
-
-
-def _linear_in_cotangent(trial: Trial, pair: Pair) -> list[Finding]:
-    """vjp(0) = 0, vjp(c gy) = c vjp(gy), and the gradients of parts add up to that of the whole."""
-    zero = trial.gradients([np.zeros_like(g) for g in pair.gy], trial.args)
-    for i in trial.wanted:
-        if np.any(zero[i] != 0):
-            reason = f"a zero cotangent gives a gradient of {zero[i].ravel()[np.argmax(zero[i] != 0)]:.6g}, not 0"
-            return [broken(trial, reason, i)]
-    room = trial.rounding(pair.gy, pair.gradients)
-    for factor in (-2.0, _LARGE, _SMALL):
-        got = trial.gradients([_scaled(g, factor) for g in pair.gy], trial.args)
-        sides = f"got is vjp({factor:g} gy) / {factor:g}, expected is vjp(gy); both are the operator's"
-        found = _differing(trial, [_scaled(got[i], 1 / factor) for i in trial.wanted], pair, room, sides)
-        if found:
-            return found
-    zeros, constant, _ = _parts(trial, pair.gy)
-    for what, part in (("some elements zero", zeros), ("all of one value", constant)):
-        first = trial.gradients([p.copy() for p in part], trial.args)
-        second = trial.gradients([g - p for g, p in zip(pair.gy, part, strict=True)], trial.args)
-        sides = f"got is vjp(a) + vjp(gy - a), where a has {what}, expected is vjp(gy); both are the operator's"
-        twice = {i: 2 * r for i, r in room.items()}
-        found = _differing(trial, [first[i] + second[i] for i in trial.wanted], pair, twice, sides)
-        if found:
-            return found
-    return []
-
-
-def _differing(trial: Trial, got: Sequence[Array], pair: Pair, room: Mapping[int, float], sides: str) -> list[Finding]:
-    findings = []
-    for i, g in zip(trial.wanted, got, strict=True):
-        mismatch = compare(g, pair.gradients[i], room[i], sides)
-        if mismatch:
-            findings.append(broken(trial, "the vjp is not linear in its cotangent", i, mismatch=mismatch))
-    return findings
 
 
 def _laid_out(trial: Trial, pair: Pair) -> list[Finding]:
@@ -197,10 +167,59 @@ def _laid_out(trial: Trial, pair: Pair) -> list[Finding]:
         findings += _layout_kept(trial, new_gy, new_args, gy, name)
     unaligned = [probes.unaligned(g) for g in gy]
     findings += _same_gradients(trial, pair.gradients, unaligned, trial.args, room, "unaligned arrays")
-    _, constant, _ = _parts(trial, gy)
-    plain = trial.gradients([g.copy() for g in constant], trial.args)
+    ones = Parts.of(trial, gy).ones
+    plain = trial.gradients([g.copy() for g in ones], trial.args)
     what = "a cotangent broadcast from one number"
-    return findings + _same_gradients(trial, plain, constant, trial.args, room, what)
+    return findings + _same_gradients(trial, plain, ones, trial.args, room, what)
+
+
+def _in_every_order(trial: Trial, pair: Pair) -> list[Finding]:
+    """Every order in which the axes of three and more can lie in memory: channels-last images are one of them, and a
+    kernel may take a path of its own there. Matrices have been asked in both of theirs."""
+    arrays = [a for a in (*trial.args, *pair.gy) if floating(a)]
+    deepest = max((a.ndim for a in arrays), default=0)
+    if deepest < 3:
+        return []
+    plain = [] if all(a.flags.c_contiguous for a in arrays) else [tuple(range(deepest))]
+    for order in [*plain, *probes.orders(deepest)]:
+        args = [_reordered(a, order) if i in trial.wanted else a for i, a in enumerate(trial.args)]
+        gy = [_reordered(g, order) for g in pair.gy]
+        outputs, gradients = trial.apply(args), trial.gradients(gy, args)
+        if _near(trial, [*outputs, *(gradients[i] for i in trial.wanted)], pair):
+            continue
+        what = f"arrays whose axes lie in memory in the order {order}"
+        room = trial.rounding(pair.gy, pair.gradients)
+        found = _same_outputs(trial, args, what) + _same_gradients(trial, pair.gradients, gy, args, room, what)
+        if found:
+            return found
+    return []
+
+
+def _reordered(array: Array, order: tuple[int, ...]) -> Array:
+    """The array in an order of memory for more axes than it may have: its own are in the same order there."""
+    return probes.in_order(array, tuple(axis for axis in order if axis < array.ndim)) if array.ndim > 1 else array
+
+
+def _near(trial: Trial, results: Sequence[Array], pair: Pair) -> bool:
+    """Whether outputs and gradients are those of the first call, but for rounding by their size alone."""
+    expected = [*trial.outputs, *(pair.gradients[i] for i in trial.wanted)]
+    return all(
+        was.dtype.kind != "f" or compare(got, was, trial.policy.ulps * trial.eps * _largest(was), "") is None
+        for got, was in zip(results, expected, strict=True)
+    )
+
+
+def _nothing_for_nothing(trial: Trial, pair: Pair) -> list[Finding]:
+    """A zero cotangent has a zero gradient: not None, not NaN."""
+    try:
+        zero = trial.gradients([np.zeros_like(g) for g in pair.gy], trial.args)
+    except OperatorError as error:
+        return [broken(trial, f"for a zero cotangent: {error}", argument="vjp")]
+    for i in trial.wanted:
+        if np.any(zero[i] != 0):
+            reason = f"a zero cotangent gives a gradient of {zero[i].ravel()[np.argmax(zero[i] != 0)]:.6g}, not 0"
+            return [broken(trial, reason, i)]
+    return []
 
 
 def _same_outputs(trial: Trial, args: Sequence[Any], what: str) -> list[Finding]:

@@ -20,6 +20,8 @@ from .lines import Line
 NAME = "kinks"
 #: Elements looked at one by one; the direction in which all move together covers the rest.
 _MOST = 12
+#: Places among the elements of a tie that one element is moved through.
+_MOST_LEVELS = 32
 #: One step, short beside the distance between planted values: within it the slopes are those of the two sides.
 _STEPS = (-10,)
 
@@ -70,6 +72,8 @@ def _held(trial: Trial, position: int, rng: np.random.Generator) -> Finding:
     for k in map(int, chosen):
         bounds = _allowed(trial, line, position, k)
         claim = float(gradient.reshape(-1)[k])
+        if not bounds[0] <= claim <= bounds[1] and trial.op.kinks is not None and trial.op.kinks.ties:
+            bounds = _among_orders(line, rng, k, bounds)
         if not bounds[0] <= claim <= bounds[1]:
             wrong.append((k, claim, min(bounds, key=lambda b: abs(b - claim))))
     if wrong:
@@ -110,6 +114,30 @@ def _allowed(trial: Trial, line: Line, position: int, k: int) -> tuple[float, fl
         "between": (min(left, right), max(left, right)),
     }[kinks.rule]
     return low - room, high + room
+
+
+def _among_orders(line: Line, rng: np.random.Generator, k: int, bounds: tuple[float, float]) -> tuple[float, float]:
+    """The interval of the slopes that element k has in the orders that a tie can be broken into.
+
+    Of three elements that tie in a sort, the middle place's cotangent need not lie between those of the outer two. So
+    the other elements are moved apart a little, and element k is moved past them all: between one and the next f is
+    smooth, and the slope is that of one place.
+    """
+    x = line.trial.args[line.position]
+    levels = min(x.size, _MOST_LEVELS)
+    gap = 2.0 ** _STEPS[0] / levels
+    apart = rng.permutation(x.size) % levels
+    around = x + x.dtype.type(gap) * (apart.reshape(x.shape) - levels // 2).astype(x.dtype)
+    low, high = bounds
+    for level in range(levels + 1):
+        below, above = around.copy(), around.copy()
+        at = x.reshape(-1)[k] + x.dtype.type(gap) * x.dtype.type(level - levels // 2 - 0.5)
+        below.reshape(-1)[k], above.reshape(-1)[k] = at - gap / 4, at + gap / 4
+        slope = (line.value(above) - line.value(below)) / (gap / 2)
+        room = line.rounding(gap / 8) + 1e-7 * abs(slope)
+        if np.isfinite(slope):
+            low, high = min(low, slope - room), max(high, slope + room)
+    return low, high
 
 
 def _finding(trial: Trial, position: int, wrong: list[tuple[int, float, float]], tried: int) -> Finding:

@@ -24,6 +24,7 @@ import numpy as np
 from .. import probes
 from ..calls import Array, OperatorError
 from ..trial import Trial, inner
+from .roughness import roughness
 
 #: Largest steps tried, as powers of two relative to the argument, in the order of trying.
 _STEPS = {
@@ -33,6 +34,7 @@ _STEPS = {
 }
 #: Rounding of one evaluation of phi, in units of eps times the norm of the terms of <f, gy>.
 _ROUNDING = 8.0
+_INSIDE = 2.0**12
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Line:
     gy: list[Array]
     #: The gradient that is claimed, where it is known: how much rounding of the argument moves phi.
     gradient: Array | None = None
+    #: Whether rounding is measured too, which takes 28 evaluations: for when a failure hangs on it.
+    measured: bool = False
 
     def value(self, x: Array) -> float:
         """phi, NaN where the forward refuses the argument: a step may leave its domain."""
@@ -77,9 +81,21 @@ class Line:
     def spread(self) -> float:
         """What rounding in phi is relative to: its terms, and, where they cancel inside f, those of the argument."""
         terms = norm_of_terms(self.trial.outputs, self.gy)
+        if self.measured:
+            terms += self.rough / self.trial.eps
         if self.gradient is None:
             return terms
         return math.hypot(terms, float(np.linalg.norm(self.trial.args[self.position] * self.gradient)))
+
+    @functools.cached_property
+    def rough(self) -> float:
+        """The rounding in phi (see `roughness.py`), but no more than that of a term _INSIDE times as large as the
+        cotangent: a forward that works in float32 inside is rough too."""
+        x = self.trial.args[self.position]
+        size = float(np.max(np.abs(x), initial=0.0)) or 1.0
+        found = float(roughness(lambda t: np.asarray(self.value(x + x.dtype.type(t * size))), self.trial.eps))
+        unit = math.sqrt(inner(self.gy, self.gy))
+        return min(found, _INSIDE * self.trial.eps * unit) if math.isfinite(found) else 0.0
 
     def slope(self, v: Array, gradient: Array | None = None, steps: tuple[int, ...] | None = None) -> Slope:
         """The derivative along v, with the smallest error bar among the steps: the first whose bar is small enough.

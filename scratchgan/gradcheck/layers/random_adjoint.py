@@ -42,7 +42,7 @@ def _linear_arguments(trial: Trial) -> list[Finding]:
     for _ in range(trial.policy.probes if left else 0):
         args = list(trial.args)
         for i in trial.linear:
-            args[i] = probes.probe(rng, args[i].shape, args[i].dtype)
+            args[i] = probes.like(args[i], probes.probe(rng, args[i].shape, args[i].dtype))
         probe = LinearProbe(trial, args, trial.cotangents(functools.partial(probes.probe, rng)))
         for position in list(left):
             found = _random_for(probe, position, rng)
