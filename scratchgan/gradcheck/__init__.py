@@ -30,6 +30,7 @@ from .policy import LAYERS, Policy
 from .report import Finding, GradcheckError, Mismatch, Report, Verdict
 from .selftest.mutants import Mutant, generic_mutants
 from .tensors import gradcheck, gradgradcheck
+from .written import unpacked
 
 if TYPE_CHECKING:
     from .graph_programs import Graph, check_engine, graphs
@@ -98,6 +99,7 @@ __all__ = [
     "pool_geometry",
     "score",
     "suite",
+    "unpacked",
     "upsample_geometry",
 ]
 

@@ -24,6 +24,8 @@ class OperatorError(Exception):
 def call(what: str, function: Callable[..., Any], arrays: Sequence[Any], params: Mapping[str, Any]) -> Any:
     """function(*arrays, **params). What it raises, and a change of an argument's shape, becomes an OperatorError.
 
+    A call that does not fit the function's signature is no fault of the operator: that is a TypeError.
+
     what: "forward" or "vjp", for the message.
     """
     before = [(a, a.shape, a.dtype) for a in arrays if isinstance(a, np.ndarray)]
@@ -31,6 +33,9 @@ def call(what: str, function: Callable[..., Any], arrays: Sequence[Any], params:
         with np.errstate(all="ignore"):
             result = function(*arrays, **params)
     except (Exception, SystemExit) as error:
+        wrong = _misfit(function, arrays, params) if isinstance(error, TypeError) else ""
+        if wrong:
+            raise TypeError(f"check: the {what} cannot be called with what `check` was given: {wrong}") from None
         raise OperatorError(f"{what} raised {_told(error)}") from error
     for a, shape, dtype in before:
         if a.shape != shape or a.dtype != dtype:
@@ -85,7 +90,7 @@ def positional_names(function: Any) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.kind in kinds)
 
 
-def misfit(function: Any, arrays: Sequence[Any], params: Mapping[str, Any]) -> str:
+def _misfit(function: Any, arrays: Sequence[Any], params: Mapping[str, Any]) -> str:
     """Why a callable cannot be called so, by its signature; "" if it can, or has none."""
     try:
         signature = inspect.signature(function)
@@ -94,7 +99,8 @@ def misfit(function: Any, arrays: Sequence[Any], params: Mapping[str, Any]) -> s
     try:
         signature.bind(*arrays, **params)
     except TypeError as error:
-        return f"{error}; its signature is {signature}"
+        names = ", ".join([*(type(a).__name__ for a in arrays), *(f"{key}=..." for key in params)])
+        return f"{error}. Its signature is {signature}, and it was called with ({names})"
     return ""
 
 

@@ -17,6 +17,7 @@ from .op import Op
 from .policy import LAYERS, Policy
 from .report import Finding, Report, Verdict
 from .trial import Trial, restore
+from .written import written
 
 
 def check(
@@ -282,26 +283,13 @@ def _unusable(trial: Trial) -> Finding | None:
 def _with_reproduction(
     finding: Finding, op: Op, args: tuple[Any, ...], params: Mapping[str, Any], seed: int
 ) -> Finding:
-    """The call that repeats the finding, with the arrays written out if they are few."""
+    """The call that repeats the finding: a line to be pasted where the operator is known."""
     if finding.verdict is Verdict.PASS:
         return finding
-    arrays = [a for a in args if isinstance(a, np.ndarray)]
-    if sum(a.size for a in arrays) <= 16:
-        shown = [_literal(a) if isinstance(a, np.ndarray) else repr(a) for a in args]
-    else:
-        shown = op.argument_names(len(args))
     options = [f"params={dict(params)!r}"] if params else []
     if finding.operator.startswith(f"{op.name}: order "):
         options.append(f"order={finding.operator.rsplit(' ', 1)[1]}")
     elif finding.layer == double.NAME:
         options.append("order=2")
-    call = ", ".join([op.name, *shown, *options, f"seed={seed}"])
-    return replace(finding, reproduce=f"check({call})")
-
-
-def _literal(a: np.ndarray[Any, Any]) -> str:
-    return (
-        f"np.array({a.tolist()!r}, np.{a.dtype}).reshape({a.shape})"
-        if a.size == 0
-        else (f"np.array({a.tolist()!r}, np.{a.dtype})")
-    )
+    name = op.name if op.name.isidentifier() else "op"
+    return replace(finding, reproduce=f"check({', '.join([name, *map(written, args), *options, f'seed={seed}'])})")

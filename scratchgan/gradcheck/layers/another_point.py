@@ -195,7 +195,7 @@ def _wrong_at_zero(trial: Trial, position: int, chosen: NDArray[np.int64]) -> li
         sides=differences.SIDES,
         searched=" among those tried",
     )
-    reason = f"where the checker has set elements of {trial.names[position]} to zero (they are not in your call)"
+    reason = f"where the checker has set elements of {trial.names[position]} to zero"
     return [trial.finding(NAME, Verdict.FAIL, position, reason=reason, mismatch=mismatch)]
 
 
