@@ -98,22 +98,26 @@ def scaled_and_laid_out(trial: Trial, outputs: Sequence[Array], pair: Pair) -> l
     One sum asks both, and only where it is wrong are they asked one by one.
     """
     found = _nothing_for_nothing(trial, pair)
-    if found or _all_at_once(trial, outputs, pair):
-        return found or _in_every_order(trial, pair)
-    call_elsewhere(trial)  # once more, for an operator that keeps state
-    found = from_new_memory(trial, outputs, pair) or _laid_out(trial, pair) or linear_in_cotangent(trial, pair)
-    if found or _all_at_once(trial, outputs, pair, trial.rounding(pair.gy, pair.gradients)):
-        return found or _in_every_order(trial, pair)
-    reason = "the gradient depends on the strides and on the scale of its cotangent, now and then or only together"
-    return [broken(trial, reason)]
+    if found:
+        return found
+    answer = _all_at_once(trial, outputs, pair)
+    if not _adds_up(trial, outputs, pair, answer):
+        call_elsewhere(trial)  # once more, for an operator that keeps state
+        found = from_new_memory(trial, outputs, pair) or _laid_out(trial, pair) or linear_in_cotangent(trial, pair)
+        if not found and not _adds_up(trial, outputs, pair, answer, trial.rounding(pair.gy, pair.gradients)):
+            reason = "the gradient depends on strides and on its cotangent's scale, now and then or only together"
+            found = [broken(trial, reason)]
+    return found or _in_every_order(trial, pair)
 
 
-def _all_at_once(trial: Trial, outputs: Sequence[Array], pair: Pair, room: Mapping[int, float] | None = None) -> bool:
-    """Whether the cotangent's parts, as unlike each other as can be, have gradients that add up to the whole's.
+def _all_at_once(
+    trial: Trial, outputs: Sequence[Array], pair: Pair
+) -> tuple[tuple[Array, ...], list[list[Any]]] | None:
+    """The outputs from awkward arguments, and the gradients of the cotangent's parts, as unlike each other as can be.
 
-    One is large and has awkward strides, as the arguments then have; one is small, has zeros at the ends of rows,
+    One part is large and has awkward strides, as the arguments then have; one is small, has zeros at the ends of rows,
     Fortran order and no alignment, with read-only arguments; one is all ones, broadcast; one is 1 in a single place.
-    room: how far rounding may move each gradient, where that is more than its size suggests.
+    None where an argument was written into, or the operator raised.
     """
     args = [probes.awkward(a) if floating(a) else a for a in trial.args]
     split = Parts.of(trial, pair.gy)
@@ -130,9 +134,26 @@ def _all_at_once(trial: Trial, outputs: Sequence[Array], pair: Pair, room: Mappi
         if split.one is not None:
             parts.append(list(trial.gradients(split.one, trial.args)))
     except OperatorError:
-        return False
+        return None
     if not all(same(a, b) for a, b in zip([*args, *gy], kept, strict=True) if isinstance(a, np.ndarray)):
+        return None
+    return again, parts
+
+
+def _adds_up(
+    trial: Trial,
+    outputs: Sequence[Array],
+    pair: Pair,
+    answer: tuple[tuple[Array, ...], list[list[Any]]] | None,
+    room: Mapping[int, float] | None = None,
+) -> bool:
+    """Whether the outputs are the same and the gradients of the parts add up to the whole's.
+
+    room: how far rounding may move each gradient, where that is more than its size suggests.
+    """
+    if answer is None:
         return False
+    again, parts = answer
     ulps = trial.policy.ulps * trial.eps
     for y, was in zip(again, outputs, strict=True):
         if y.shape != was.shape:

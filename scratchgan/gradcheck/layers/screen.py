@@ -9,10 +9,10 @@ with all arguments moved at once along one random s, and gy a sum of three cotan
 can be. Whatever may not change a result is changed in these calls:
 
     f(x - s)         C order, read-only
-    vjp(all ones)    in the arrays of the call before, refilled with x
-    vjp(zero)        worst strides and gaps of NaN; x has zeros in it: the answer is zero, whatever the point
-    vjp(the rest)    the same arrays, refilled with x; its cotangent is strided and read-only, scaled by -2^12, with
-                     zeros at the ends of rows; uninitialised memory is full of NaN
+    vjp(zero)        worst strides and gaps of NaN; x reversed, with zeros in it: the answer is zero, whatever the point
+    vjp(all ones)    in the arrays of f(x - s), refilled with x
+    vjp(the rest)    in the arrays of vjp(zero), refilled with x; its cotangent is strided and read-only, scaled by
+                     -2^12, with zeros at the ends of rows; uninitialised memory is full of NaN
     f(x + s)         the same arrays and memory again
     vjp(2^-14 once)  one element is not zero; the arguments as they were given, or channels-last if that is in C order
 
@@ -101,16 +101,16 @@ def _equation_holds(trial: Trial) -> tuple[list[Array], list[Any]] | None:
     if any(y.dtype.kind == "f" and y.dtype != np.float64 for y in down):
         return None
 
-    _fill(plain, xs)
     ones = [np.full(y.shape, y.dtype.kind == "f", y.dtype) for y in down]
-    of_ones = trial.gradients(ones, frozen)
-    second = [of_ones[i].tobytes() for i in wanted]
-
-    strided = [probes.awkward(z) for z in _with_zeros(trial, above)]
+    strided = [probes.awkward(z) for z in _with_zeros(trial, xs)]
     worst = _with(trial, strided)
     of_nothing = trial.gradients([np.zeros_like(g) for g in ones], worst)
     if any(of_nothing[i].any() for i in wanted):
         return None
+
+    _fill(plain, xs)
+    of_ones = trial.gradients(ones, frozen)
+    second = [of_ones[i].tobytes() for i in wanted]
 
     _fill(strided, xs)
     rest = _cotangents(trial.seed, down)
@@ -124,10 +124,9 @@ def _equation_holds(trial: Trial) -> tuple[list[Array], list[Any]] | None:
     gys = [np.asarray(r + 1) if r.dtype.kind == "f" else r for r in rest]
     gradients = [np.asarray(of_ones[i] + of_rest[i] / _LARGE) for i in wanted]
     once = _one_element(trial.seed, down)
-    if once is not None:
-        of_once = trial.gradients(once, _with(trial, [_in_another_order(x) for x in xs]))
-        gys = [g + o / _SMALL if g.dtype.kind == "f" else g for g, o in zip(gys, once, strict=True)]
-        gradients = [np.asarray(g + of_once[i] / _SMALL) for g, i in zip(gradients, wanted, strict=True)]
+    of_once = trial.gradients(once, _with(trial, [_in_another_order(x) for x in xs]))
+    gys = [np.asarray(g + o / _SMALL) if g.dtype.kind == "f" else g for g, o in zip(gys, once, strict=True)]
+    gradients = [np.asarray(g + of_once[i] / _SMALL) for g, i in zip(gradients, wanted, strict=True)]
     holds = (
         unchanged
         and _agree(trial, linear, (steps, gradients), (up, down, gys))
@@ -153,14 +152,15 @@ def _fill(arrays: Sequence[Array], values: Sequence[Array]) -> None:
 
 
 def _with_zeros(trial: Trial, values: Sequence[Array]) -> list[Array]:
-    """A zero or two in each argument that has numbers on both sides of it, where zero is no declared kink."""
+    """The values in reverse order, with a zero or two among those that have numbers on both sides of it, where zero is
+    no declared kink."""
     kinks = trial.op.kinks
     out = []
     for v in values:
-        if v.size > 1 and not (kinks and (kinks.ties or 0.0 in kinks.at)) and np.min(v) < 0 < np.max(v):
-            v = v.copy()
-            v.reshape(-1)[:: max(1, v.size - 1)] = 0
-        out.append(v)
+        z = v.ravel()[::-1].copy()
+        if z.size > 1 and not (kinks and (kinks.ties or 0.0 in kinks.at)) and np.min(z) < 0 < np.max(z):
+            z[:: z.size - 1] = 0
+        out.append(z.reshape(v.shape))
     return out
 
 
@@ -168,11 +168,9 @@ def _in_another_order(x: Array) -> Array:
     return probes.channels_last(x) if x.flags.c_contiguous else x
 
 
-def _one_element(seed: int, outputs: Sequence[Array]) -> list[Array] | None:
-    """Zero but for one element, which is small; None where the output has only one."""
+def _one_element(seed: int, outputs: Sequence[Array]) -> list[Array]:
+    """Zero but for one element, which is small."""
     places = [k for k, y in enumerate(outputs) if y.dtype.kind == "f"]
-    if sum(outputs[k].size for k in places) < 2:
-        return None
     once = [np.zeros(y.shape, y.dtype) for y in outputs]
     chosen = once[places[seed % len(places)]]
     chosen.reshape(-1)[(seed + 1) % chosen.size] = _SMALL
