@@ -225,7 +225,8 @@ class _Poison:
 
     def compilation(self, began: bool) -> None:
         self.compiling += 1 if began else -1
-        self.set()
+        if self.depth:
+            self.set()
 
 
 _poison = _Poison()
@@ -240,39 +241,26 @@ def poisoned_allocations(shapes: list[tuple[tuple[int, ...], Any]]) -> Iterator[
     """
     blocks = [np.full(shape, np.nan, dtype) for shape, dtype in shapes for _ in range(3)]
     del blocks
-    with _told_of_compilation():
-        _poison.depth += 1
+    event = sys.modules.get("numba.core.event")
+    if event is not None:
+        _listen(event)
+    _poison.depth += 1
+    _poison.set()
+    try:
+        yield
+    finally:
+        _poison.depth -= 1
         _poison.set()
-        try:
-            yield
-        finally:
-            _poison.depth -= 1
-            _poison.set()
 
 
 #: Numba announces both; a ufunc's compilation has passes only.
 _COMPILATION = ("numba:compile", "numba:run_pass")
 
 
-@contextlib.contextmanager
-def _told_of_compilation() -> Iterator[None]:
-    """Listens to Numba, where the program has it."""
-    event = sys.modules.get("numba.core.event")
-    if event is None:
-        yield
-        return
-    listener = _listener(event)
-    for kind in _COMPILATION:
-        event.register(kind, listener)
-    try:
-        yield
-    finally:
-        for kind in _COMPILATION:
-            event.unregister(kind, listener)
-
-
 @functools.cache
-def _listener(event: Any) -> Any:
+def _listen(event: Any) -> None:
+    """Hears of every compilation from now on; outside of a poisoned block that changes nothing."""
+
     class Listener(event.Listener):  # type: ignore[misc]
         def on_start(self, event: Any) -> None:
             _poison.compilation(True)
@@ -280,4 +268,6 @@ def _listener(event: Any) -> Any:
         def on_end(self, event: Any) -> None:
             _poison.compilation(False)
 
-    return Listener()
+    listener = Listener()
+    for kind in _COMPILATION:
+        event.register(kind, listener)

@@ -137,7 +137,7 @@ def _equation_holds(trial: Trial) -> tuple[list[Array], list[Any]] | None:
         and [of_ones[i].tobytes() for i in wanted] == second
         and all(_same(a, x) for a, x in zip(plain, xs, strict=True))
         and all(_same(a, b) for a, b in zip(strided, above, strict=True))
-        and all(_same(g, np.full(g.shape, g.dtype.kind == "f")) for g in ones)
+        and all((g == (g.dtype.kind == "f")).all() for g in ones)
         and all(_same(g, r * _LARGE) for g, r in zip(large, rest, strict=True))
         and (trial.op.may_alias or _apart(trial, frozen, down, ones, of_ones))
         and _reference_agrees(trial, above, up)
@@ -152,14 +152,14 @@ def _fill(arrays: Sequence[Array], values: Sequence[Array]) -> None:
 
 
 def _with_zeros(trial: Trial, values: Sequence[Array]) -> list[Array]:
-    """The values in reverse order, with a zero or two among those that have numbers on both sides of it, where zero is
-    no declared kink."""
+    """The values in reverse order; in the middle of those that have numbers on both sides of zero, and no declared kink
+    there, a zero."""
     kinks = trial.op.kinks
     out = []
     for v in values:
         z = v.ravel()[::-1].copy()
         if z.size > 1 and not (kinks and (kinks.ties or 0.0 in kinks.at)) and np.min(z) < 0 < np.max(z):
-            z[:: z.size - 1] = 0
+            z[z.size // 2] = 0
         out.append(z.reshape(v.shape))
     return out
 
