@@ -17,6 +17,7 @@ from .op import Op
 from .policy import Policy
 from .profiles import session
 from .report import GradcheckError, Report, Verdict
+from .strategies import corners_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Suite:
             suppress_health_check=list(hypothesis.HealthCheck),
         )
         settings(hypothesis.given(self.strategy)(body))()
+        for case in corners_of(self.strategy):
+            body(case)
         return reports
 
 
