@@ -23,15 +23,15 @@ from typing import Any
 import numpy as np
 
 from scratchgan.gradcheck import Op
-from scratchgan.gradcheck.catalogue import plants
 from scratchgan.gradcheck.checker import check_dtypes
-from scratchgan.gradcheck.double import arguments_of, derivative_of
 from scratchgan.gradcheck.graph_programs import graphs
-from scratchgan.gradcheck.planting import Plant, planted
+from scratchgan.gradcheck.layers.double import arguments_of, derivative_of
 from scratchgan.gradcheck.policy import Policy
 from scratchgan.gradcheck.report import Verdict
+from scratchgan.gradcheck.selftest.catalogue import plants
+from scratchgan.gradcheck.selftest.planting import Plant, planted
+from scratchgan.gradcheck.selftest.targets import EngineTarget, all_targets, reverse_mode, run
 from scratchgan.gradcheck.suites import draw
-from scratchgan.gradcheck.targets import EngineTarget, all_targets, reverse_mode, run
 from scratchgan.gradcheck.trial import Trial
 
 Call = tuple[Op, tuple[Any, ...], dict[str, Any]]

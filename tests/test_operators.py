@@ -11,7 +11,7 @@ from cases import CASES, WITHOUT_GRADIENT, OpCase
 from scratchgan import DeviceError, Function, Tensor, grad, ops
 from scratchgan.gradcheck import Op, Verdict, check
 from scratchgan.gradcheck.profiles import session
-from scratchgan.gradcheck.targets import all_targets, run
+from scratchgan.gradcheck.selftest.targets import all_targets, run
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])

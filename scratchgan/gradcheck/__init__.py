@@ -11,6 +11,7 @@ NumPy, Numba, C, CuPy, torch and JAX.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .calls import OperatorError
 from .cases import ArraySpec, Case
 from .checker import (
     check,
@@ -24,15 +25,16 @@ from .checker import (
     check_precision,
     check_taylor,
 )
-from .mutants import Mutant, generic_mutants
-from .op import Backend, Kinks, Op, OperatorError
+from .op import Backend, Kinks, Op
 from .policy import LAYERS, Policy
 from .report import Finding, GradcheckError, Mismatch, Report, Verdict
+from .selftest.mutants import Mutant, generic_mutants
 from .tensors import gradcheck, gradgradcheck
+from .written import unpacked
 
 if TYPE_CHECKING:
-    from .graph_programs import Graph, graphs
-    from .scorecard import ScoreCard, score
+    from .graph_programs import Graph, check_engine, graphs
+    from .selftest.scorecard import ScoreCard, score
     from .strategies import (
         arrays,
         broadcast_shapes,
@@ -45,14 +47,15 @@ if TYPE_CHECKING:
 
 _WITH_HYPOTHESIS = {
     "Graph": "graph_programs",
-    "ScoreCard": "scorecard",
+    "ScoreCard": "selftest.scorecard",
     "arrays": "strategies",
     "broadcast_shapes": "strategies",
+    "check_engine": "graph_programs",
     "conv_geometry": "strategies",
     "conv_transpose_geometry": "strategies",
     "graphs": "graph_programs",
     "pool_geometry": "strategies",
-    "score": "scorecard",
+    "score": "selftest.scorecard",
     "suite": "suites",
     "upsample_geometry": "strategies",
 }
@@ -82,6 +85,7 @@ __all__ = [
     "check_complex_step",
     "check_contract",
     "check_double",
+    "check_engine",
     "check_fd",
     "check_oracle",
     "check_precision",
@@ -95,6 +99,7 @@ __all__ = [
     "pool_geometry",
     "score",
     "suite",
+    "unpacked",
     "upsample_geometry",
 ]
 

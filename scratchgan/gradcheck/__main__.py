@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import GradcheckError, Op, check
-from .doctor import examine
+from .selftest.doctor import examine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _score(seed: int, only: str, path: Path | None) -> int:
-    from .scoring import score_catalogue
+    from .selftest.scoring import score_catalogue
 
     card = score_catalogue(seed, only, progress=lambda line: print(line, file=sys.stderr, flush=True))
     print(card)

@@ -1,7 +1,7 @@
 """Operators out of other people's automatic differentiation: scratchgan's own, torch's and JAX's.
 
 All three give more than a forward and a vjp: the vjp is itself differentiable. So each adapter turns a function f
-on the framework's arrays into an `Op`, whose derivative is the same adapter applied to the framework's own
+on the framework's arrays into a `Recipe`, whose derivative is the same adapter applied to the framework's own
 (gy, *xs) -> vjp of f. Second and higher order need nothing else. Frameworks are imported when used.
 """
 
@@ -13,11 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .op import Op, positional_names
-
-Array = NDArray[Any]
+from .calls import Array, positional_names
+from .recipe import Recipe
 
 
 class Tape(Protocol):
@@ -86,13 +84,8 @@ class _Torch:
         )
 
 
-def from_function(function: Any, **claims: Any) -> Op:
-    """An operator on scratchgan Tensors.
-
-    function: a `Function` subclass, applied as ``F(**params)(*tensors)``, or a callable ``f(*tensors, **params)``.
-    claims: what `Op` takes besides the two callables (linear_in, reference, kinks, constant, name, ...).
-    Integer arrays are handed over as arrays, floating ones as Tensors.
-    """
+def from_function(function: Any, claims: dict[str, Any]) -> Recipe:
+    """See :meth:`scratchgan.gradcheck.Op.from_function`."""
     if not inspect.isclass(function):
         return _from_tape(_Scratchgan(), function, function, claims)
     made: Any = function
@@ -104,12 +97,12 @@ def from_function(function: Any, **claims: Any) -> Op:
     return _from_tape(_Scratchgan(), call, function, claims)
 
 
-def from_torch(function: Callable[..., Any], **claims: Any) -> Op:
-    """An operator on torch tensors: ``function(*tensors, **params)``; claims as for :func:`from_function`."""
+def from_torch(function: Callable[..., Any], claims: dict[str, Any]) -> Recipe:
+    """See :meth:`scratchgan.gradcheck.Op.from_torch`."""
     return _from_tape(_Torch(), function, function, claims)
 
 
-def _from_tape(tape: Tape, call: Callable[..., Any], named_by: Any, claims: dict[str, Any]) -> Op:
+def _from_tape(tape: Tape, call: Callable[..., Any], named_by: Any, claims: dict[str, Any]) -> Recipe:
     claims = dict(claims)
     claims.setdefault("name", getattr(named_by, "__name__", type(named_by).__name__))
     claims.setdefault("arguments", positional_names(named_by))
@@ -135,7 +128,7 @@ def _from_tape(tape: Tape, call: Callable[..., Any], named_by: Any, claims: dict
             result[i] = tape.unwrap(g)
         return tuple(result)
 
-    def derivative(outputs: int) -> Op:
+    def derivative(outputs: int) -> Recipe:
         def pulled_back(*tensors: Any, **params: Any) -> tuple[Any, ...]:
             gys, xs = tensors[:outputs], list(tensors[outputs:])
             wanted = held.differentiable([tape.unwrap(x) if hasattr(x, "requires_grad") else x for x in xs])
@@ -150,7 +143,7 @@ def _from_tape(tape: Tape, call: Callable[..., Any], named_by: Any, claims: dict
         more: dict[str, Any] = {key: claims[key] for key in ("constant", "dtypes") if key in claims}
         return _from_tape(tape, pulled_back, pulled_back, {"name": "vjp", "arguments": names, **more})
 
-    return Op(forward, vjp, derivative=derivative, **claims)
+    return Recipe(forward, vjp, derivative, claims)
 
 
 class _Held:
@@ -171,11 +164,8 @@ def _as_tuple(result: Any) -> tuple[Any, ...]:
     return tuple(result) if isinstance(result, (tuple, list)) else (result,)
 
 
-def from_jax(function: Callable[..., Any], **claims: Any) -> Op:
-    """An operator JAX can trace: ``function(*arrays, **params)``; claims as for :func:`from_function`.
-
-    Calls run with 64-bit types enabled, in a context that leaves the program's own setting alone.
-    """
+def from_jax(function: Callable[..., Any], claims: dict[str, Any]) -> Recipe:
+    """See :meth:`scratchgan.gradcheck.Op.from_jax`."""
     claims = dict(claims)
     claims.setdefault("name", getattr(function, "__name__", type(function).__name__))
     claims.setdefault("arguments", positional_names(function))
@@ -216,7 +206,7 @@ def from_jax(function: Callable[..., Any], **claims: Any) -> Op:
                 result[i] = np.asarray(g)
             return tuple(result)
 
-    def derivative(outputs: int) -> Op:
+    def derivative(outputs: int) -> Recipe:
         def pulled_back(*values: Any, **params: Any) -> Any:
             gys, xs = values[:outputs], values[outputs:]
             _, pull, _ = traced(xs, params)
@@ -225,9 +215,9 @@ def from_jax(function: Callable[..., Any], **claims: Any) -> Op:
         names = (*(f"gy{k}" if outputs > 1 else "gy" for k in range(outputs)), *claims["arguments"])
         names = tuple(f"g{n}" if n in names[:k] else n for k, n in enumerate(names))
         more: dict[str, Any] = {key: claims[key] for key in ("constant", "dtypes") if key in claims}
-        return from_jax(pulled_back, name="vjp", arguments=names, **more)
+        return from_jax(pulled_back, {"name": "vjp", "arguments": names, **more})
 
-    return Op(forward, vjp, derivative=derivative, **claims)
+    return Recipe(forward, vjp, derivative, claims)
 
 
 def _to_jax(a: Any) -> Any:

@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from . import (
-    adjoint,
-    another_point,
-    backends,
-    complex_step,
-    contract,
-    differences,
-    double,
-    kinks,
-    oracle,
-    precision,
-    screen,
-    taylor,
-)
-from .op import FOREIGN, Op, OperatorError
+from .calls import FOREIGN, OperatorError
+from .layers import double, screen
+from .layers.layer import Layer
+from .layers.order import DIAGNOSES, ORDER
+from .op import Op
 from .policy import LAYERS, Policy
 from .report import Finding, Report, Verdict
 from .trial import Trial, restore
-
-_RUNS: dict[str, Callable[[Trial], list[Finding]]] = {
-    "contract": contract.run,
-    "exact adjoint": adjoint.run_exact,
-    "random adjoint": adjoint.run_random,
-    "differences": differences.run,
-    "kinks": kinks.run,
-    "complex step": complex_step.run,
-    "another point": another_point.run,
-    "precision": precision.run,
-    "oracle": oracle.run,
-    "backends": backends.run,
-    "taylor": taylor.run,
-}
+from .written import written
 
 
 def check(
@@ -64,8 +40,9 @@ def check(
     return _check(op, args, params or {}, order, seed, policy, policy.layers)
 
 
-#: Layers that look at the operator in float64 whatever dtype was asked for.
-_IN_FLOAT64 = ("random adjoint", "differences", "kinks", "complex step", "another point")
+def _own(layers: Sequence[str]) -> tuple[str, ...]:
+    """Of these layers, those that look at the operator in the dtype of its arguments."""
+    return tuple(layer.name for layer in ORDER if layer.name in layers and not layer.float64)
 
 
 def check_dtypes(
@@ -79,7 +56,7 @@ def check_dtypes(
     done: dict[str, Report] = {}
     for dtype in sorted(dtypes, key=lambda d: np.dtype(d) != np.float64):
         if done and np.dtype(next(iter(done))) == np.float64 and next(iter(done.values())).verdict is Verdict.PASS:
-            policy = replace(policy, layers=tuple(n for n in policy.layers if n not in _IN_FLOAT64))
+            policy = replace(policy, layers=_own(policy.layers))
         done[dtype] = check(op, *args(dtype), policy=policy, **options)
     return [done[dtype] for dtype in dtypes]
 
@@ -130,7 +107,7 @@ def check_double(op: Op, *args: Any, order: int = 2, **options: Any) -> Report:
         raise ValueError(f"check_double: order={order}, but the derivative of the vjp begins at order 2")
     report = check(op, *args, order=order, **options)
     prefix = f"{op.name}: order "
-    own = tuple(f for f in report.findings if f.operator.startswith(prefix) or f.layer == double.LAYER)
+    own = tuple(f for f in report.findings if f.operator.startswith(prefix) or f.layer == double.NAME)
     return replace(report, findings=own)
 
 
@@ -195,10 +172,10 @@ def _differentiated(trial: Trial, name: str, order: int) -> Trial | Finding:
         second = double.derivative_of(trial.op, trial.names, len(trial.outputs))
         if second is None:
             reason = f"order {order} was asked for, but the vjp has no derivative: pass an Op as `vjp`"
-            return trial.finding(double.LAYER, Verdict.INCONCLUSIVE, reason=reason, comparisons=0)
+            return trial.finding(double.NAME, Verdict.INCONCLUSIVE, reason=reason, comparisons=0)
         args = double.arguments_of(trial)
     except OperatorError as error:
-        return trial.finding(double.LAYER, Verdict.FAIL, reason=str(error))
+        return trial.finding(double.NAME, Verdict.FAIL, reason=str(error))
     return Trial(second.but(name=f"{name}: order {order}"), args, trial.params, trial.seed, trial.policy)
 
 
@@ -206,40 +183,30 @@ def _same_vjp(trial: Trial, following: Trial) -> list[Finding]:
     try:
         return double.same_vjp(trial, following) if trial.wanted else []
     except OperatorError as error:
-        return [trial.finding(double.LAYER, Verdict.FAIL, reason=str(error))]
+        return [trial.finding(double.NAME, Verdict.FAIL, reason=str(error))]
 
 
-def _run_layers(trial: Trial, layers: tuple[str, ...]) -> list[Finding]:
+def _run_layers(trial: Trial, names: tuple[str, ...]) -> list[Finding]:
     bad = _unusable(trial)
     if bad is not None:
         return [bad]
     findings: list[Finding] = []
     suspected = False
-    if trial.policy.screened and set(LAYERS) - set(_IN_FLOAT64) <= set(layers):
-        layers = _left_by_the_screen(trial, layers, findings)
-        suspected = not findings and "differences" in layers
-    settled: set[int] = set()
-    ordered = [n for n in (*LAYERS, "taylor") if n in layers]
-    before = [a.copy() if isinstance(a, np.ndarray) and ordered else None for a in trial.args]
-    for name in ordered:
-        if name == another_point.LAYER and any(f.verdict is Verdict.FAIL for f in findings):
-            continue  # it would repeat them
-        run = _RUNS[name]
-        left = [i for i in trial.wanted if i not in settled]
-        if name == "differences":
-            run = functools.partial(differences.run, positions=left)
-        elif name == "complex step":
-            run = functools.partial(complex_step.run, positions=left)
-        try:
-            found = run(trial)
-        except OperatorError as error:
-            found = [trial.finding(name, Verdict.FAIL, reason=str(error), argument="")]
+    if trial.policy.screened and set(_own(LAYERS)) <= set(names):
+        names = _left_by_the_screen(trial, names, findings)
+        suspected = not findings and "differences" in names
+    layers = [layer for layer in (*ORDER, *DIAGNOSES) if layer.name in names]
+    before = [a.copy() if isinstance(a, np.ndarray) and layers else None for a in trial.args]
+    for layer in layers:
+        if layer.repeats and any(f.verdict is Verdict.FAIL for f in findings):
+            continue
+        found = _asked(layer, trial)
         findings += found
         restore(trial.args, before)
-        if name == "contract" and any(f.verdict is not Verdict.PASS for f in found) and _hopeless(trial, found):
+        if layer.stops and any(f.verdict is not Verdict.PASS for f in found) and _hopeless(trial, found):
             break
-        if name == "random adjoint":
-            settled = _settled(trial, findings)
+        if layer.settles:
+            trial.settled.update(_settled(trial, layer, findings))
     if all(f.verdict is Verdict.PASS for f in findings) and not any(trial.args[i].size for i in trial.wanted):
         reason = "every argument is empty: there is no element to differentiate"
         findings.append(trial.finding("contract", Verdict.INCONCLUSIVE, reason=reason, comparisons=0))
@@ -247,6 +214,13 @@ def _run_layers(trial: Trial, layers: tuple[str, ...]) -> list[Finding]:
         reason = "the screen's equation failed at first and now it holds: not deterministic, or it keeps state"
         findings.append(trial.finding("contract", Verdict.FAIL, reason=reason))
     return findings
+
+
+def _asked(layer: Layer, trial: Trial) -> list[Finding]:
+    try:
+        return layer.run(trial)
+    except OperatorError as error:
+        return [trial.finding(layer.name, Verdict.FAIL, reason=str(error), argument="")]
 
 
 def _left_by_the_screen(trial: Trial, layers: tuple[str, ...], findings: list[Finding]) -> tuple[str, ...]:
@@ -259,15 +233,15 @@ def _left_by_the_screen(trial: Trial, layers: tuple[str, ...], findings: list[Fi
         return layers
     if wide.dtype != np.float64 or not screen.acquits(wide):
         return layers
-    findings += [wide.finding(screen.LAYER, Verdict.PASS, i) for i in wide.wanted]
+    findings += [wide.finding(screen.NAME, Verdict.PASS, i) for i in wide.wanted]
     if trial is wide:
         return ("backends",) if set(trial.op.backends) - {"numpy"} and "backends" in layers else ()
-    return tuple(n for n in layers if n not in _IN_FLOAT64)
+    return _own(layers)
 
 
-def _settled(trial: Trial, findings: list[Finding]) -> set[int]:
-    """Linear arguments that passed the adjoint test: it proves what differences would only estimate."""
-    passed = {f.argument for f in findings if f.layer == "random adjoint" and f.verdict is Verdict.PASS}
+def _settled(trial: Trial, layer: Layer, findings: list[Finding]) -> set[int]:
+    """Linear arguments that passed an adjoint test: it proves what differences would only estimate."""
+    passed = {f.argument for f in findings if f.layer == layer.name and f.verdict is Verdict.PASS}
     failed = {f.argument for f in findings if f.verdict is Verdict.FAIL}
     return {i for i in trial.linear if f"gradient of {trial.names[i]}" in passed - failed}
 
@@ -309,26 +283,13 @@ def _unusable(trial: Trial) -> Finding | None:
 def _with_reproduction(
     finding: Finding, op: Op, args: tuple[Any, ...], params: Mapping[str, Any], seed: int
 ) -> Finding:
-    """The call that repeats the finding, with the arrays written out if they are few."""
+    """The call that repeats the finding: a line to be pasted where the operator is known."""
     if finding.verdict is Verdict.PASS:
         return finding
-    arrays = [a for a in args if isinstance(a, np.ndarray)]
-    if sum(a.size for a in arrays) <= 16:
-        shown = [_literal(a) if isinstance(a, np.ndarray) else repr(a) for a in args]
-    else:
-        shown = op.argument_names(len(args))
     options = [f"params={dict(params)!r}"] if params else []
     if finding.operator.startswith(f"{op.name}: order "):
         options.append(f"order={finding.operator.rsplit(' ', 1)[1]}")
-    elif finding.layer == double.LAYER:
+    elif finding.layer == double.NAME:
         options.append("order=2")
-    call = ", ".join([op.name, *shown, *options, f"seed={seed}"])
-    return replace(finding, reproduce=f"check({call})")
-
-
-def _literal(a: np.ndarray[Any, Any]) -> str:
-    return (
-        f"np.array({a.tolist()!r}, np.{a.dtype}).reshape({a.shape})"
-        if a.size == 0
-        else (f"np.array({a.tolist()!r}, np.{a.dtype})")
-    )
+    name = op.name if op.name.isidentifier() else "op"
+    return replace(finding, reproduce=f"check({', '.join([name, *map(written, args), *options, f'seed={seed}'])})")

@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .op import Op
-
-Array = NDArray[Any]
+from .calls import Array
+from .recipe import Recipe
 
 #: Elements of NaN before and after each output; a kernel that writes past its end changes one.
 _GUARD = 64
@@ -26,7 +24,7 @@ def from_ctypes(
     scalars: Callable[..., Sequence[Any]] | None = None,
     dtype: Any = np.float32,
     **claims: Any,
-) -> Op:
+) -> Recipe:
     """An operator made of two C functions, called as
 
         forward(const T* arg_0, ..., const T* arg_n, T* y, scalars...)
@@ -69,7 +67,7 @@ def from_ctypes(
         return tuple(g.checked() for g in gradients)
 
     name = getattr(forward, "__name__", "C function")
-    return Op(fwd, vjp, **{"name": name, "arguments": tuple(arguments), "dtypes": (dtype.str[1:],), **claims})
+    return Recipe(fwd, vjp, claims={"name": name, "arguments": tuple(arguments), "dtypes": (dtype.str[1:],), **claims})
 
 
 def _pointer(a: Array) -> ctypes.c_void_p:

@@ -23,12 +23,10 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from . import probes
+from .calls import Array
 from .report import Finding, Report, Verdict, compare
-
-Array = NDArray[Any]
 
 #: Steps a program may take, and how many values each uses.
 OPERATIONS: dict[str, int] = {

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .calls import Array
 from .report import Mismatch, compare
-
-Array = NDArray[Any]
 
 
 def locate(

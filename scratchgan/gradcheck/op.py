@@ -9,22 +9,15 @@ J the vjp is J^T gy. Nothing here knows where the arrays live or which framework
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
-#: Subclasses of ndarray whose arithmetic is not an array's: masked elements have no value, a matrix multiplies by *.
-FOREIGN = (np.ma.MaskedArray, np.matrix)
-
-
-class OperatorError(Exception):
-    """The operator under test misbehaved (raised, or returned something that is no gradient)."""
+from . import adapters, ctypes_adapter
+from .calls import Array, OperatorError, as_outputs, call, positional_names
+from .recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -104,37 +97,45 @@ class Op:
 
     @classmethod
     def from_function(cls, function: Any, **claims: Any) -> Op:
-        """An operator on scratchgan Tensors: a `Function` subclass, or any callable from Tensors to Tensors."""
-        from .adapters import from_function
+        """An operator on scratchgan Tensors.
 
-        return from_function(function, **claims)
+        function: a `Function` subclass, applied as ``F(**params)(*tensors)``, or a callable ``f(*tensors, **params)``.
+        claims: what `Op` takes besides the two callables (linear_in, reference, kinks, constant, name, ...).
+        Integer arrays are handed over as arrays, floating ones as Tensors.
+        """
+        return cls._of(adapters.from_function(function, claims))
 
     @classmethod
     def from_torch(cls, function: Callable[..., Any], **claims: Any) -> Op:
-        """A callable from torch tensors to torch tensors, differentiated by torch.autograd."""
-        from .adapters import from_torch
-
-        return from_torch(function, **claims)
+        """A callable from torch tensors to torch tensors, differentiated by torch.autograd; claims as for
+        :meth:`from_function`."""
+        return cls._of(adapters.from_torch(function, claims))
 
     @classmethod
     def from_jax(cls, function: Callable[..., Any], **claims: Any) -> Op:
-        """A JAX-traceable callable, differentiated by jax.vjp."""
-        from .adapters import from_jax
+        """A JAX-traceable callable, differentiated by jax.vjp; claims as for :meth:`from_function`.
 
-        return from_jax(function, **claims)
+        Calls run with 64-bit types enabled, in a context that leaves the program's own setting alone.
+        """
+        return cls._of(adapters.from_jax(function, claims))
 
     @classmethod
     def from_ctypes(cls, forward: Any, backward: Any, **claims: Any) -> Op:
-        """Two C functions over pointers; see :func:`scratchgan.gradcheck.adapters.from_ctypes`."""
-        from .ctypes_adapter import from_ctypes
+        """Two C functions over pointers; see :func:`scratchgan.gradcheck.ctypes_adapter.from_ctypes`."""
+        return cls._of(ctypes_adapter.from_ctypes(forward, backward, **claims))
 
-        return from_ctypes(forward, backward, **claims)
+    @classmethod
+    def _of(cls, recipe: Recipe) -> Op:
+        """The operator that an adapter describes; its derivative is described in the same way."""
+        second = recipe.derivative
+        derivative = None if second is None else lambda outputs: cls._of(second(outputs))
+        return cls(recipe.forward, recipe.vjp, derivative=derivative, **recipe.claims)
 
     # -- calls, normalised --------------------------------------------------------------------------------------
 
     def apply(self, arrays: Sequence[Any], params: Mapping[str, Any]) -> tuple[tuple[Array, ...], bool]:
         """The forward's outputs, and whether it returned a tuple; :class:`OperatorError` if there are none."""
-        result = _call("forward", self.forward, arrays, params)
+        result = call("forward", self.forward, arrays, params)
         return as_outputs(result, "forward"), isinstance(result, (tuple, list))
 
     def pullback(
@@ -145,7 +146,7 @@ class Op:
         several: the forward returns a tuple, so the vjp is handed one.
         """
         gy = tuple(cotangents) if several else cotangents[0]
-        result = _call("vjp", self.vjp, (gy, *arrays), params)
+        result = call("vjp", self.vjp, (gy, *arrays), params)
         if not isinstance(result, (tuple, list)):
             result = (result,)
         wanted = self.differentiable(arrays)
@@ -190,54 +191,3 @@ class Op:
     def but(self, **changes: Any) -> Op:
         """A copy with some fields replaced."""
         return replace(self, **changes)
-
-
-def _call(what: str, function: Callable[..., Any], arrays: Sequence[Any], params: Mapping[str, Any]) -> Any:
-    before = [(a, a.shape, a.dtype) for a in arrays if isinstance(a, np.ndarray)]
-    try:
-        with np.errstate(all="ignore"):
-            result = function(*arrays, **params)
-    except (Exception, SystemExit) as error:
-        text = str(error).strip().splitlines()
-        detail = f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
-        raise OperatorError(f"{what} raised {detail}{_where(error)}") from error
-    for a, shape, dtype in before:
-        if a.shape != shape or a.dtype != dtype:
-            became = f"{a.dtype}{list(a.shape)}"
-            with contextlib.suppress(ValueError):  # a view of another's memory may not be resized: it stays as it is
-                a.resize(shape, refcheck=False)
-            raise OperatorError(f"{what} changed an argument in place from {dtype}{list(shape)} to {became}")
-    return result
-
-
-def _where(error: BaseException) -> str:
-    """File and line of the innermost Python frame of the exception: the user's line, not the checker's."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return ""
-    code = trace.tb_frame.f_code
-    return f" (in {code.co_name}, {code.co_filename.replace(chr(92), '/').rsplit('/', 1)[-1]}:{trace.tb_lineno})"
-
-
-def as_outputs(result: Any, what: str) -> tuple[Array, ...]:
-    outputs = tuple(result) if isinstance(result, (tuple, list)) else (result,)
-    if not outputs:
-        raise OperatorError(f"{what} returned an empty tuple; it must return an array or a tuple of arrays")
-    for output in outputs:
-        if not isinstance(output, (np.ndarray, np.generic, float)) or isinstance(output, FOREIGN):
-            raise OperatorError(
-                f"{what} returned {type(output).__name__}; it must return a NumPy array or a tuple of them"
-            )
-    return tuple(np.asarray(output) for output in outputs)
-
-
-def positional_names(function: Any) -> tuple[str, ...]:
-    """The positional parameters of a callable, none for one without a signature (a ufunc, a C function)."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return ()
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return tuple(p.name for p in parameters if p.kind in kinds)

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Every layer, cheapest first: the order in which :func:`scratchgan.gradcheck.check` runs them.
-LAYERS: tuple[str, ...] = (
-    "contract",
-    "exact adjoint",
-    "random adjoint",
-    "precision",
-    "differences",
-    "kinks",
-    "complex step",
-    "another point",
-    "oracle",
-    "backends",
-)
+from .layers.order import ORDER
+
+#: The names of the layers, in the order in which :func:`scratchgan.gradcheck.check` runs them.
+LAYERS: tuple[str, ...] = tuple(layer.name for layer in ORDER)
 
 
 @dataclass(frozen=True)

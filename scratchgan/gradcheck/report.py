@@ -171,7 +171,7 @@ class Report:
         if decisive:
             first = decisive[0]
             prefix = f"{first.argument}: " if first.argument else ""
-            return prefix + (first.reason or str(first).splitlines()[0])
+            return prefix + (first.reason or str(first)).splitlines()[0]
         return "nothing was compared"
 
     def __bool__(self) -> bool:

@@ -9,9 +9,12 @@ remainders rare, and lost remainders are the commonest bug in a strided gradient
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from .cases import LAYOUT_NAMES, ArraySpec, Case
 
@@ -20,14 +23,115 @@ _layouts = st.sampled_from(LAYOUT_NAMES)
 _conv_values = st.sampled_from(("distinct", "probe", "integers"))
 
 
+def _with_corners(corners: Callable[..., list[Case]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Gives every strategy that a function makes the cases that a suite always runs, after those it draws.
+
+    What is drawn is small, so that it can be many and each is read at a glance. A kernel that is wrong for square
+    images, for more than 3 of them, for a kernel above 4, for more than 32 channels or for large values needs one case.
+    """
+
+    def decorate(made: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(made)
+        def make(*args: Any, **options: Any) -> SearchStrategy[Case]:
+            strategy: SearchStrategy[Case] = made(*args, **options)
+            vars(strategy)["corners"] = corners(*args, **options)
+            return strategy
+
+        return make
+
+    return decorate
+
+
+def corners_of(strategy: Any) -> list[Case]:
+    """The cases that a suite always runs; none for a strategy of your own."""
+    return list(vars(strategy).get("corners", ()))
+
+
+def _specs(shapes: Sequence[tuple[int, ...]], params: dict[str, object], values: str = "distinct") -> Case:
+    return Case(tuple(ArraySpec(shape, values) for shape in shapes), params)
+
+
+_ARRAYS_SIDES, _ARRAYS_VALUES = (1, 5), ("distinct", "normal")
+
+
+def _array_corners(
+    count: int = 1,
+    *,
+    ndim: tuple[int, int] = (0, 4),
+    sides: tuple[int, int] = _ARRAYS_SIDES,
+    values: Sequence[str] = _ARRAYS_VALUES,
+) -> list[Case]:
+    side = 9 if sides == _ARRAYS_SIDES else sides[1]
+    shape = (side,) * max(ndim[0], min(ndim[1], 2))
+    return [_specs([shape] * count, {}, "large" if tuple(values) == _ARRAYS_VALUES else values[0])]
+
+
+def _broadcast_corners(count: int = 2, *, max_ndim: int = 4, values: Sequence[str] = _ARRAYS_VALUES) -> list[Case]:
+    mode = "large" if tuple(values) == _ARRAYS_VALUES else values[0]
+    if max_ndim < 2:
+        return [_specs([(9,) * max_ndim] * count, {}, mode)]
+    return [_specs([((7, 7), (1, 7), (7,))[k % 3] for k in range(count)], {}, mode)]
+
+
+def _conv_params(ndim: int, padding: int, groups: bool, dilation: bool, **more: object) -> dict[str, object]:
+    params: dict[str, object] = {"stride": (1,) * ndim, "padding": (padding,) * ndim, **more}
+    if dilation:
+        params["dilation"] = (1,) * ndim
+    if groups:
+        params["groups"] = 1
+    return params
+
+
+def _conv_corners(
+    ndim: int = 2,
+    *,
+    groups: bool = False,
+    dilation: bool = True,
+    bias: bool = False,
+    tiles: Sequence[int] = (),
+) -> list[Case]:
+    square = [(5, 2, *(7,) * ndim), (3, 2, *(5,) * ndim)] + [(3,)] * bias
+    many = [(1, 33, *(2,) * ndim), (34, 33, *(1,) * ndim)] + [(34,)] * bias
+    return [
+        _specs(square, _conv_params(ndim, 2, groups, dilation)),
+        _specs(many, _conv_params(ndim, 0, groups, dilation)),
+    ]
+
+
+def _transpose_corners(
+    ndim: int = 2, *, groups: bool = False, dilation: bool = True, tiles: Sequence[int] = ()
+) -> list[Case]:
+    square = [(5, 2, *(5,) * ndim), (2, 3, *(5,) * ndim)]
+    many = [(1, 33, *(2,) * ndim), (33, 34, *(1,) * ndim)]
+    none = {"output_padding": (0,) * ndim}
+    return [
+        _specs(square, _conv_params(ndim, 2, groups, dilation, **none)),
+        _specs(many, _conv_params(ndim, 0, groups, dilation, **none)),
+    ]
+
+
+def _pool_corners(ndim: int = 2, *, padding: bool = True) -> list[Case]:
+    def params(kernel: int, pad: int) -> dict[str, object]:
+        made: dict[str, object] = {"kernel_size": (kernel,) * ndim, "stride": (2,) * ndim}
+        return {**made, "padding": (pad,) * ndim} if padding else made
+
+    return [_specs([(5, 2, *(7,) * ndim)], params(5, 2)), _specs([(1, 33, *(2,) * ndim)], params(2, 0))]
+
+
+def _upsample_corners(ndim: int = 2, *, max_scale: int = 4, equal: bool = False) -> list[Case]:
+    scale: object = min(2, max_scale) if equal else (min(2, max_scale),) * ndim
+    return [_specs([shape], {"scale": scale}) for shape in ((5, 2, *(6,) * ndim), (1, 33, *(2,) * ndim))]
+
+
+@_with_corners(_array_corners)
 @st.composite
 def arrays(
     draw: st.DrawFn,
     count: int = 1,
     *,
     ndim: tuple[int, int] = (0, 4),
-    sides: tuple[int, int] = (1, 5),
-    values: Sequence[str] = ("distinct", "normal"),
+    sides: tuple[int, int] = _ARRAYS_SIDES,
+    values: Sequence[str] = _ARRAYS_VALUES,
 ) -> Case:
     """`count` arrays of one shape: for elementwise operators and reductions.
 
@@ -40,6 +144,7 @@ def arrays(
     return Case(specs, {}, draw(_seeds))
 
 
+@_with_corners(_broadcast_corners)
 @st.composite
 def broadcast_shapes(
     draw: st.DrawFn, count: int = 2, *, max_ndim: int = 4, values: Sequence[str] = ("distinct", "normal")
@@ -55,6 +160,7 @@ def broadcast_shapes(
     return Case(tuple(specs), {}, draw(_seeds))
 
 
+@_with_corners(_conv_corners)
 @st.composite
 def conv_geometry(
     draw: st.DrawFn,
@@ -96,6 +202,7 @@ def conv_geometry(
     return _case(draw, shapes, params)
 
 
+@_with_corners(_transpose_corners)
 @st.composite
 def conv_transpose_geometry(
     draw: st.DrawFn, ndim: int = 2, *, groups: bool = False, dilation: bool = True, tiles: Sequence[int] = ()
@@ -132,6 +239,7 @@ def conv_transpose_geometry(
     return _case(draw, shapes, params)
 
 
+@_with_corners(_pool_corners)
 @st.composite
 def pool_geometry(draw: st.DrawFn, ndim: int = 2, *, padding: bool = True) -> Case:
     """x (N, C, *input) with `kernel_size`, `stride` (overlapping, touching and apart) and `padding` <= kernel / 2."""
@@ -155,6 +263,7 @@ def pool_geometry(draw: st.DrawFn, ndim: int = 2, *, padding: bool = True) -> Ca
     return Case((ArraySpec(shape, "distinct", draw(_layouts)),), params, draw(_seeds))
 
 
+@_with_corners(_upsample_corners)
 @st.composite
 def upsample_geometry(draw: st.DrawFn, ndim: int = 2, *, max_scale: int = 4, equal: bool = False) -> Case:
     """x (N, C, *input) with an integer `scale` per axis (one for all of them, with `equal`)."""

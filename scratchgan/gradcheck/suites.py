@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import hypothesis
+import numpy as np
 from hypothesis.strategies import SearchStrategy
 
 from .cases import Case
@@ -16,6 +17,7 @@ from .op import Op
 from .policy import Policy
 from .profiles import session
 from .report import GradcheckError, Report, Verdict
+from .strategies import corners_of
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Suite:
             suppress_health_check=list(hypothesis.HealthCheck),
         )
         settings(hypothesis.given(self.strategy)(body))()
+        for case in corners_of(self.strategy):
+            body(case)
         return reports
 
 
@@ -126,8 +130,18 @@ def with_case(report: Report, case: Case) -> Report:
     """The report with the command that runs this case alone."""
     node = os.environ.get("PYTEST_CURRENT_TEST", "").rsplit(" ", 1)[0]
     text = case.to_json()
-    command = f"pytest {node!r} --grad-case '{text}'" if node else f"Case.from_json('{text}')"
-    findings = tuple(f if f.verdict is Verdict.PASS else replace(f, reproduce=command) for f in report.findings)
+
+    def command(dtype: str) -> str:
+        if node:
+            return f"pytest {node!r} --grad-case '{text}'"
+        dtype = np.dtype(dtype or "f8").str[1:]
+        return (
+            f"case = Case.from_json({text!r}); check(op, *case.args({dtype!r}), params=case.params, seed={case.seed})"
+        )
+
+    findings = tuple(
+        f if f.verdict is Verdict.PASS else replace(f, reproduce=command(f.dtype)) for f in report.findings
+    )
     return replace(report, findings=findings)
 
 

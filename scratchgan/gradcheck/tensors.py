@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .adapters import from_function
 from .checker import check
+from .op import Op
 from .policy import Policy
 from .report import GradcheckError, Report, Verdict
 
@@ -75,7 +75,7 @@ def _run(
     if not positions:
         raise ValueError("gradcheck: no input requires a gradient; make one with Tensor(array, requires_grad=True)")
     constant = [i for i, t in enumerate(tensors) if i not in positions and hasattr(t, "requires_grad")]
-    op = from_function(func, linear_in=linear_in, kinks=kinks, constant=constant)
+    op = Op.from_function(func, linear_in=linear_in, kinks=kinks, constant=constant)
     arrays = [t.data if hasattr(t, "requires_grad") else t for t in tensors]
     policy = Policy(step=eps, atol=atol or 0.0, rtol=rtol or 0.0, nondet_tol=nondet_tol)
     report: Report = check(op, *arrays, order=order, seed=seed, policy=policy)

@@ -7,9 +7,9 @@ import pytest
 
 from scratchgan import ops
 from scratchgan.gradcheck.__main__ import main
-from scratchgan.gradcheck.catalogue import plants
-from scratchgan.gradcheck.planting import Plant, PlantError, planted
-from scratchgan.gradcheck.scoring import score_catalogue
+from scratchgan.gradcheck.selftest.catalogue import plants
+from scratchgan.gradcheck.selftest.planting import Plant, PlantError, planted
+from scratchgan.gradcheck.selftest.scoring import score_catalogue
 
 
 def test_every_planted_bug_is_killed_as_meant_and_the_right_code_passes() -> None:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from emulator.stand_in import stand_in
 
-from scratchgan.gradcheck import Backend, Op, backends, check
+from scratchgan.gradcheck import Backend, Op, check
+from scratchgan.gradcheck.layers import backends
 
 PAGE = (Path(__file__).parents[2] / "docs" / "gradcheck.md").read_text("utf-8")
 BLOCK = re.compile(r"(?:<!-- needs: (\w+) -->\n)?```python\n(.*?)```\n(?:\n```text\n(.*?)```)?", re.DOTALL)

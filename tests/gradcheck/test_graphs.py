@@ -14,8 +14,8 @@ from scratchgan import Tensor, grad, ops
 from scratchgan.gradcheck import Graph, Op, Verdict, check, graphs
 from scratchgan.gradcheck.graph_programs import check_engine
 from scratchgan.gradcheck.profiles import session
+from scratchgan.gradcheck.selftest.targets import reverse_mode
 from scratchgan.gradcheck.suites import draw
-from scratchgan.gradcheck.targets import reverse_mode
 
 UNARY = {"tanh": ops.tanh, "negative": ops.negative, "transpose": ops.transpose, "detach": lambda x: x.detach()}
 BINARY = {"add": ops.add, "subtract": ops.subtract, "multiply": ops.multiply, "matmul": ops.matmul}

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from . import probes
-from .differences import Line, _norm_of_terms, directions
-from .report import Finding, Verdict
-from .trial import Trial, inner
+from .. import probes
+from ..calls import Array
+from ..report import Finding, Verdict
+from ..trial import Trial, inner
+from .layer import Layer
+from .lines import Line, directions, norm_of_terms
 
-Array = NDArray[Any]
-LAYER = "taylor"
+NAME = "taylor"
 
 
 def remainders(line: Line, v: Array, gradient: Array) -> tuple[list[float], list[float], float]:
@@ -29,7 +28,7 @@ def remainders(line: Line, v: Array, gradient: Array) -> tuple[list[float], list
     steps = [2.0**-k for k in range(-start, -start + 6)]
     at_zero, claimed = line.value(x), inner([v], [gradient])
     left = [abs(line.value(x + x.dtype.type(h) * v) - at_zero - h * claimed) for h in steps]
-    floor = 32 * line.trial.eps * (_norm_of_terms(line.trial.outputs, line.gy) + abs(at_zero) + abs(claimed))
+    floor = 32 * line.trial.eps * (norm_of_terms(line.trial.outputs, line.gy) + abs(at_zero) + abs(claimed))
     return steps, left, floor
 
 
@@ -57,17 +56,20 @@ def run(trial: Trial) -> list[Finding]:
     wide = trial.wide
     findings = []
     for position in wide.wanted:
-        rng = probes.stream(wide.seed, LAYER, str(position))
+        rng = probes.stream(wide.seed, NAME, str(position))
         gy = wide.cotangents(functools.partial(probes.probe, rng))
         gradient = wide.gradients(gy, wide.args)[position]
         line = Line(wide, position, gy)
         order = slope_of(*remainders(line, directions(rng, wide.args[position], sparse=False), gradient))
         if order is None or order >= 1.8:
-            findings.append(wide.finding(LAYER, Verdict.PASS, position))
+            findings.append(wide.finding(NAME, Verdict.PASS, position))
         elif order <= 1.3:
             reason = f"the remainder falls like h^{order:.2f}, not h^2"
-            findings.append(wide.finding(LAYER, Verdict.FAIL, position, reason=reason))
+            findings.append(wide.finding(NAME, Verdict.FAIL, position, reason=reason))
         else:
             reason = f"the remainder falls like h^{order:.2f}: neither h nor h^2"
-            findings.append(wide.finding(LAYER, Verdict.INCONCLUSIVE, position, reason=reason, comparisons=0))
+            findings.append(wide.finding(NAME, Verdict.INCONCLUSIVE, position, reason=reason, comparisons=0))
     return findings
+
+
+LAYER = Layer(NAME, run, float64=True)

@@ -9,29 +9,34 @@ only a FAIL is reported.
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import differences, probes, screen
-from .op import OperatorError
-from .report import Finding, Mismatch, Verdict
-from .trial import Trial
+from .. import probes
+from ..calls import OperatorError, floating
+from ..report import Finding, Mismatch, Verdict
+from ..trial import Trial
+from . import differences, screen
+from .layer import Layer
 
-Array = NDArray[Any]
-LAYER = "another point"
+NAME = "another point"
 #: Zeros looked at one by one, where the equation does not hold.
 _MOST = 12
 #: Short beside the distance to other elements, so that a kink elsewhere is out of reach.
 _STEPS = (-11, -15)
+#: No simple fraction, so that the moved element seldom equals another.
+_TOWARDS = 0.2062995
 
 
 def elsewhere(trial: Trial) -> Trial | None:
     """The operator at other values, where its first call is `run`'s to judge; None if it takes no others."""
-    key = (LAYER, str(trial.dtype))
+    key = (NAME, str(trial.dtype))
     if key not in trial.memo:
         trial.memo[key] = _at_first_of(trial, [_reversed(trial), _nearby(trial)])
     found: Trial | None = trial.memo[key]
@@ -40,10 +45,32 @@ def elsewhere(trial: Trial) -> Trial | None:
 
 def call_elsewhere(trial: Trial) -> None:
     """A call on other values, to change whatever an operator keeps between calls."""
-    called = (LAYER, str(trial.dtype)) in trial.memo
+    called = (NAME, str(trial.dtype)) in trial.memo
     other = elsewhere(trial)
     if called and other is not None:
         other.gradients(other.pair(0).gy, other.args)
+
+
+@contextlib.contextmanager
+def refilled(trial: Trial) -> Iterator[Sequence[Any]]:
+    """The trial's arguments, written into the arrays that the operator was last called with elsewhere.
+
+    Optimisers update parameters in place: what an operator keeps under an array's identity or address is then stale.
+    Where it takes no other values, these are the trial's own arrays.
+    """
+    other = elsewhere(trial)
+    if other is None:
+        yield trial.args
+        return
+    arrays = [i for i, a in enumerate(other.args) if floating(a)]
+    values = {i: other.args[i].copy() for i in arrays}
+    for i in arrays:
+        other.args[i][...] = trial.args[i]
+    try:
+        yield other.args
+    finally:
+        for i in arrays:
+            other.args[i][...] = values[i]
 
 
 def _at_first_of(trial: Trial, candidates: list[list[Any]]) -> Trial | None:
@@ -61,25 +88,28 @@ def _at_first_of(trial: Trial, candidates: list[list[Any]]) -> Trial | None:
 
 
 def _reversed(trial: Trial) -> list[Any]:
-    """The elements of every floating array in reverse order."""
-    return [a.ravel()[::-1].reshape(a.shape).copy() if _floating(a) else a for a in trial.args]
+    """The elements of every floating array in reverse order, and one of them moved towards its neighbour: other values
+    from the same range, with another sum and another norm."""
+    out = list(trial.args)
+    for i, a in enumerate(trial.args):
+        if floating(a):
+            flat = a.ravel()[::-1].copy()
+            flat[:1] = flat[:1] * (1 - _TOWARDS) + flat[1:2] * _TOWARDS if a.size > 1 else flat * (1 + 2.0**-6)
+            out[i] = probes.like(a, flat.reshape(a.shape))
+    return out
 
 
 def _nearby(trial: Trial) -> list[Any]:
     """The arguments a little larger, for a forward that minds their order."""
-    return [np.asarray(a * a.dtype.type(1 + 2.0**-6)) if _floating(a) else a for a in trial.args]
-
-
-def _floating(a: Any) -> bool:
-    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
+    return [probes.like(a, a * a.dtype.type(1 + 2.0**-6)) if floating(a) else a for a in trial.args]
 
 
 def run(trial: Trial) -> list[Finding]:
     wide = trial.wide
     if wide.dtype != np.float64 or not any(y.size for y in wide.outputs):
-        return trial.skip(LAYER, "the operator has no float64, or no output")
+        return trial.skip(NAME, "the operator has no float64, or no output")
     findings = _at_other_values(wide) + _at_zeros(wide)
-    return findings or [wide.finding(LAYER, Verdict.PASS)]
+    return findings or [wide.finding(NAME, Verdict.PASS)]
 
 
 def _at_other_values(trial: Trial) -> list[Finding]:
@@ -88,7 +118,7 @@ def _at_other_values(trial: Trial) -> list[Finding]:
         return []
     found = [f for f in differences.run(other) if f.verdict is Verdict.FAIL]
     reason = "at other values of the same shapes (x reversed; is something kept between calls?): "
-    return [replace(f, layer=LAYER, reason=reason + f.reason) for f in found]
+    return [replace(f, layer=NAME, reason=reason + f.reason) for f in found]
 
 
 def _decent(trial: Trial) -> bool:
@@ -101,25 +131,38 @@ def _decent(trial: Trial) -> bool:
 
 
 def _at_zeros(trial: Trial) -> list[Finding]:
-    """A quarter of every argument's elements set to zero, two at least."""
-    if trial.op.kinks is not None:
-        return []  # its own layer plants the values that are declared
-    rng = probes.stream(trial.seed, LAYER)
-    args = list(trial.args)
-    planted: dict[int, NDArray[np.int64]] = {}
+    """A quarter of an argument's elements set to zero, two at least; one argument at a time.
+
+    Only where zero lies within the argument's values: a threshold, a base or a variance that is positive in all its
+    elements may have to be. And not where zero, or elements that are equal, are a declared kink.
+    """
+    rng = probes.stream(trial.seed, NAME)
+    findings = []
     for i in trial.wanted:
-        if i not in trial.linear and args[i].size:
-            chosen = rng.permutation(args[i].size)[: max(2, args[i].size // 4)]
-            args[i] = args[i].copy()
-            args[i].reshape(-1)[chosen] = 0
-            planted[i] = chosen
-    try:
-        other = _at_first_of(trial, [args]) if planted else None
-    except OperatorError:
-        return []
-    if other is None or _decent(other):
-        return []
-    return [f for i, chosen in planted.items() for f in _wrong_at_zero(other, i, chosen[:_MOST])]
+        x = trial.args[i]
+        most = _zeros_allowed(trial, i)
+        chosen = rng.permutation(x.size)[: min(most, max(2, x.size // 4))]
+        if not chosen.size or not np.min(x) < 0 < np.max(x):
+            continue
+        planted = x.copy()
+        planted.reshape(-1)[chosen] = 0
+        try:
+            other = _at_first_of(trial, [trial.replaced(i, planted)])
+        except OperatorError:
+            continue
+        if other is not None and not _decent(other):
+            findings += _wrong_at_zero(other, i, chosen[:_MOST])
+    return findings
+
+
+def _zeros_allowed(trial: Trial, position: int) -> int:
+    """How many elements may be zero: one, where equal elements are a kink, and none where zero is."""
+    kinks = trial.op.kinks
+    if position in trial.linear:
+        return 0
+    if kinks is None or (kinks.arguments and position not in trial.op.positions(kinks.arguments, len(trial.args))):
+        return trial.args[position].size
+    return 0 if 0.0 in kinks.at else 1 if kinks.ties else trial.args[position].size
 
 
 def _wrong_at_zero(trial: Trial, position: int, chosen: NDArray[np.int64]) -> list[Finding]:
@@ -152,5 +195,8 @@ def _wrong_at_zero(trial: Trial, position: int, chosen: NDArray[np.int64]) -> li
         sides=differences.SIDES,
         searched=" among those tried",
     )
-    reason = f"where elements of {trial.names[position]} are zero"
-    return [trial.finding(LAYER, Verdict.FAIL, position, reason=reason, mismatch=mismatch)]
+    reason = f"where the checker has set elements of {trial.names[position]} to zero"
+    return [trial.finding(NAME, Verdict.FAIL, position, reason=reason, mismatch=mismatch)]
+
+
+LAYER = Layer(NAME, run, float64=True, repeats=True)

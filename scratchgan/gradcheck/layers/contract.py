@@ -11,15 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from . import probes
+from .. import probes
+from ..calls import Array
+from ..report import Finding, Verdict
+from ..trial import Pair, Trial
 from .another_point import call_elsewhere
-from .invariance import LAYER, broken, from_new_memory, same, scaled_and_laid_out, snapshot
-from .report import Finding, Verdict
-from .trial import Pair, Trial
-
-Array = NDArray[Any]
+from .invariance import NAME, broken, from_new_memory, same, scaled_and_laid_out, snapshot
+from .layer import Layer
 
 
 def run(trial: Trial) -> list[Finding]:
@@ -49,7 +48,7 @@ def run(trial: Trial) -> list[Finding]:
         findings += _nothing_came_out(trial, pair.gy)
     if not findings:
         passed = 8 * len(trial.wanted)
-        findings.append(trial.finding(LAYER, Verdict.PASS, comparisons=passed))
+        findings.append(trial.finding(NAME, Verdict.PASS, comparisons=passed))
     return findings
 
 
@@ -61,7 +60,7 @@ def _dtypes(trial: Trial, outputs: Sequence[Array], gradients: Sequence[Any]) ->
                 findings.append(broken(trial, f"a {trial.dtype} argument gives a {y.dtype} output", argument="forward"))
     if not any(y.dtype.kind == "f" for y in outputs):
         reason = f"the forward returns {outputs[0].dtype}: there is nothing to differentiate"
-        findings.append(trial.finding(LAYER, Verdict.INCONCLUSIVE, reason=reason, argument="forward"))
+        findings.append(trial.finding(NAME, Verdict.INCONCLUSIVE, reason=reason, argument="forward"))
     for i in trial.wanted:
         if gradients[i].dtype != trial.args[i].dtype:
             reason = f"{trial.names[i]} is {trial.args[i].dtype} but its gradient is {gradients[i].dtype}"
@@ -74,7 +73,7 @@ def _finite(trial: Trial, outputs: Sequence[Array], gradients: Sequence[Any]) ->
         if y.dtype.kind == "f" and not np.isfinite(y).all():
             bad = np.argwhere(~np.isfinite(y))[0]
             reason = f"the forward gives {y[tuple(bad)]} at {bad.tolist()}: no derivative is defined there"
-            return [trial.finding(LAYER, Verdict.INCONCLUSIVE, reason=reason, argument="forward")]
+            return [trial.finding(NAME, Verdict.INCONCLUSIVE, reason=reason, argument="forward")]
     findings = []
     for i in trial.wanted:
         if not np.isfinite(gradients[i]).all():
@@ -108,11 +107,23 @@ def _aliases(trial: Trial, outputs: Sequence[Array], gradients: Sequence[Any], g
         for name, a in given:
             if np.may_share_memory(gradients[position], a):
                 findings.append(broken(trial, f"the gradient shares memory with {name}", position))
+        found = _not_its_own(gradients[position])
+        if found:
+            findings.append(
+                broken(trial, f"the gradient is {found}: it must be memory of its own, to add to", position)
+            )
         for other in trial.wanted:
             if other < position and np.may_share_memory(gradients[position], gradients[other]):
                 reason = f"the gradient shares memory with the gradient of {trial.names[other]}"
                 findings.append(broken(trial, reason, position))
     return findings
+
+
+def _not_its_own(gradient: Array) -> str:
+    """Why nothing can be added to a gradient in place; "" where it can."""
+    if probes.overlaps_itself(gradient):
+        return f"a view in which elements share memory (strides {gradient.strides})"
+    return "" if gradient.flags.writeable else "read-only"
 
 
 def _mantissa(trial: Trial, outputs: Sequence[Array], gradients: Sequence[Any]) -> list[Finding]:
@@ -162,4 +173,7 @@ def _nothing_came_out(trial: Trial, gy: Sequence[Array]) -> list[Finding]:
         if np.any(gradients[i])
     ]
     reason = "the output is empty: only shapes, dtypes and zeros could be compared"
-    return findings or [trial.finding(LAYER, Verdict.INCONCLUSIVE, reason=reason)]
+    return findings or [trial.finding(NAME, Verdict.INCONCLUSIVE, reason=reason)]
+
+
+LAYER = Layer(NAME, run, stops=True)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .checker import check
+from ..checker import check
+from ..op import Op
+from ..report import Verdict
 from .mutants import generic_mutants
-from .op import Op
-from .report import Verdict
 
 
 def examine() -> Iterator[tuple[bool, str]]:

@@ -1,17 +1,20 @@
-"""The screen of `Policy.quick()`: every question in four calls, for operators that are right.
+"""The screen of `Policy.quick()`: every question in six calls, for operators that are right.
 
-The layers ask one thing at a time, so that a failure can be named; that takes some twenty calls. Most operators are
+The layers ask one thing at a time, so that a failure can be named; that takes some thirty calls. Most operators are
 right, and to see that, one equation is enough:
 
     <f(x + s) - f(x - s), gy> / 2  =  <s, vjp(gy)>                                                          (1)
 
-with all arguments moved at once along one random s, and gy a sum of two cotangents that are as unlike each other as can
-be. Whatever may not change a result is changed in these four calls:
+with all arguments moved at once along one random s, and gy a sum of three cotangents that are as unlike each other as
+can be. Whatever may not change a result is changed in these calls:
 
-    f(x - s)              read-only
-    vjp(small constant)   all of one value; the arguments as they were given; after a forward elsewhere
-    f(x + s)              worst strides, gaps of NaN, uninitialised memory full of NaN
-    vjp(large rest)       the same, and read-only; scaled by -2^12, an eighth of it zero; after another vjp
+    f(x - s)         C order, read-only
+    vjp(zero)        worst strides and gaps of NaN; x reversed, with zeros in it: the answer is zero, whatever the point
+    vjp(all ones)    in the arrays of f(x - s), refilled with x
+    vjp(the rest)    in the arrays of vjp(zero), refilled with x; its cotangent is strided and read-only, scaled by
+                     -2^12, with zeros at the ends of rows; uninitialised memory is full of NaN
+    f(x + s)         the same arrays and memory again
+    vjp(2^-14 once)  one element is not zero; the arguments as they were given, or channels-last if that is in C order
 
 If an operator assumes contiguity, reads memory that it never wrote, keeps state, is not linear in gy, or has a wrong
 derivative, the sides of (1) are far apart: they agree to rounding where f is linear or bilinear, and to 2^-28 of the
@@ -29,35 +32,39 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from . import probes
-from .adjoint import forward_mode
-from .op import OperatorError, as_outputs
+from .. import probes
+from ..calls import Array, OperatorError, as_outputs
+from ..report import Verdict
+from ..trial import Trial, apart, dot, restore
 from .oracle import room_for
-from .report import Verdict
-from .trial import Trial, dot, restore
+from .random_adjoint import forward_mode
 
-Array = NDArray[Any]
-LAYER = "screen"
+NAME = "screen"
 
 #: Step of a forward that is not linear, relative to the typical argument; and what the sides of (1) must agree to, in
 #: units of the gradient: where f is tame, the error of a central difference is about h^2 + eps / h, 1e-10.
 _STEP, _AGREE = 2.0**-17, 2.0**-28
-#: The two parts of the cotangent, in powers of two: what is handed over, and what scales the gradient back.
-_SMALL, _LARGE, _CONSTANT = 2.0**-14, -(2.0**12), 2.0**-2
+#: What scales the rest of the cotangent, and its one element: powers of two, so that the gradient scales back exactly.
+_LARGE, _SMALL = -(2.0**12), 2.0**-14
 #: The bits of a float64 mantissa that a float32 does not have.
 _BELOW_SINGLE = np.int64((1 << 29) - 1)
 
 
 def acquits(trial: Trial) -> bool:
-    """Whether a trial in float64 is right as far as four calls can tell; False is no verdict."""
+    """Whether a trial in float64 is right as far as a few calls can tell; False is no verdict."""
     if any(trial.args[i].dtype != np.float64 or not trial.args[i].size for i in trial.wanted):
         return False
     before = [a.copy() if isinstance(a, np.ndarray) else None for a in trial.args]
     try:
-        if _equation_holds(trial) and _kinks_hold(trial):
-            return trial.op.jvp is None or all(f.verdict is Verdict.PASS for f in forward_mode(trial))
+        pair = _equation_holds(trial)
+        if (
+            pair is not None
+            and _kinks_hold(trial)
+            and (trial.op.jvp is None or all(f.verdict is Verdict.PASS for f in forward_mode(trial)))
+        ):
+            trial.note_pair(*pair)  # the second order begins with a cotangent and its gradients
+            return True
     except OperatorError:
         pass  # the layers will say what it was
     restore(trial.args, before)  # they are asked at the same arguments, whatever was written into these
@@ -77,49 +84,97 @@ def _of_degree_two(trial: Trial) -> bool:
     return trial.linear == trial.wanted and len(trial.wanted) <= 2
 
 
-def _equation_holds(trial: Trial) -> bool:
+def _equation_holds(trial: Trial) -> tuple[list[Array], list[Any]] | None:
+    """The cotangent and its gradients, if (1) holds and nothing else is wrong either."""
     wanted, given = trial.wanted, [a for a in trial.args if isinstance(a, np.ndarray)]
+    xs = [trial.args[i] for i in wanted]
     held = [a.tobytes() for a in given]
     linear = _of_degree_two(trial)
     steps, above, below = _moved(trial, 1.0 if linear else _STEP)
 
-    frozen = _with(trial, [_read_only(b) for b in below])
+    plain = [np.array(b, order="C") for b in below]
+    frozen = _with(trial, [_read_only(a) for a in plain])
     down = trial.apply(frozen)
     first = [y.tobytes() for y in down]
-    if not all(y.dtype == np.float64 and y.size for y in down):
-        return False
+    if not all(y.size for y in down) or not any(y.dtype == np.float64 for y in down):
+        return None
+    if any(y.dtype.kind == "f" and y.dtype != np.float64 for y in down):
+        return None
 
-    constant = [np.full(y.shape, _SMALL) for y in down]
-    of_constant = trial.gradients(constant, trial.args)
-    second = [of_constant[i].tobytes() for i in wanted]
+    ones = [np.full(y.shape, y.dtype.kind == "f", y.dtype) for y in down]
+    strided = [probes.awkward(z) for z in _with_zeros(trial, xs)]
+    worst = _with(trial, strided)
+    of_nothing = trial.gradients([np.zeros_like(g) for g in ones], worst)
+    if any(of_nothing[i].any() for i in wanted):
+        return None
 
-    worst = _with(trial, [probes.awkward(a) for a in above])
-    strided = _with(trial, [_read_only(probes.awkward(trial.args[i])) for i in wanted])
+    _fill(plain, xs)
+    of_ones = trial.gradients(ones, frozen)
+    second = [of_ones[i].tobytes() for i in wanted]
+
+    _fill(strided, xs)
     rest = _cotangents(trial.seed, down)
     large = [_read_only(probes.awkward(g * _LARGE)) for g in rest]
     with probes.poisoned_allocations([(a.shape, a.dtype) for a in (*down, *below)]):
+        of_rest = trial.gradients(large, worst)
+        unchanged = all(_same(a, x) for a, x in zip(strided, xs, strict=True))
+        _fill(strided, above)
         up = trial.apply(worst)
-        of_rest = trial.gradients(large, strided)
 
-    gys = [np.asarray(r + _CONSTANT) for r in rest]
-    gradients = [np.asarray(of_constant[i] * (_CONSTANT / _SMALL) + of_rest[i] / _LARGE) for i in wanted]
+    gys = [np.asarray(r + 1) if r.dtype.kind == "f" else r for r in rest]
+    gradients = [np.asarray(of_ones[i] + of_rest[i] / _LARGE) for i in wanted]
+    once = _one_element(trial.seed, down)
+    of_once = trial.gradients(once, _with(trial, [_in_another_order(x) for x in xs]))
+    gys = [np.asarray(g + o / _SMALL) if g.dtype.kind == "f" else g for g, o in zip(gys, once, strict=True)]
+    gradients = [np.asarray(g + of_once[i] / _SMALL) for g, i in zip(gradients, wanted, strict=True)]
     holds = (
-        _agree(trial, linear, (steps, gradients), (up, down, gys))
-        and all((of_rest[i].dtype, of_constant[i].dtype) == (np.float64, np.float64) for i in wanted)
+        unchanged
+        and _agree(trial, linear, (steps, gradients), (up, down, gys))
+        and all((of_rest[i].dtype, of_ones[i].dtype) == (np.float64, np.float64) for i in wanted)
         and all(_full_mantissas(of_rest[i]) for i in wanted)
         and [a.tobytes() for a in given] == held
         and [y.tobytes() for y in down] == first
-        and [of_constant[i].tobytes() for i in wanted] == second
-        and all(_same(worst[i], a) for i, a in zip(wanted, above, strict=True))
-        and all(_same(strided[i], trial.args[i]) for i in wanted)
-        and all(_same(g, np.full(g.shape, _SMALL)) for g in constant)
+        and [of_ones[i].tobytes() for i in wanted] == second
+        and all(_same(a, x) for a, x in zip(plain, xs, strict=True))
+        and all(_same(a, b) for a, b in zip(strided, above, strict=True))
+        and all((g == (g.dtype.kind == "f")).all() for g in ones)
         and all(_same(g, r * _LARGE) for g, r in zip(large, rest, strict=True))
-        and (trial.op.may_alias or _apart(trial, frozen, down, constant, of_constant))
+        and (trial.op.may_alias or _apart(trial, frozen, down, ones, of_ones))
         and _reference_agrees(trial, above, up)
     )
-    if holds:  # the second order begins with a cotangent and its gradients
-        trial.note_pair(gys, _with(trial, gradients))
-    return holds
+    return (gys, _with(trial, gradients)) if holds else None
+
+
+def _fill(arrays: Sequence[Array], values: Sequence[Array]) -> None:
+    """New numbers in the same arrays: what an operator kept of the old ones, under their identity, is stale."""
+    for a, v in zip(arrays, values, strict=True):
+        a[...] = v
+
+
+def _with_zeros(trial: Trial, values: Sequence[Array]) -> list[Array]:
+    """The values in reverse order; in the middle of those that have numbers on both sides of zero, and no declared kink
+    there, a zero."""
+    kinks = trial.op.kinks
+    out = []
+    for v in values:
+        z = v.ravel()[::-1].copy()
+        if z.size > 1 and not (kinks and (kinks.ties or 0.0 in kinks.at)) and np.min(z) < 0 < np.max(z):
+            z[z.size // 2] = 0
+        out.append(z.reshape(v.shape))
+    return out
+
+
+def _in_another_order(x: Array) -> Array:
+    return probes.channels_last(x) if x.flags.c_contiguous else x
+
+
+def _one_element(seed: int, outputs: Sequence[Array]) -> list[Array]:
+    """Zero but for one element, which is small."""
+    places = [k for k, y in enumerate(outputs) if y.dtype.kind == "f"]
+    once = [np.zeros(y.shape, y.dtype) for y in outputs]
+    chosen = once[places[seed % len(places)]]
+    chosen.reshape(-1)[(seed + 1) % chosen.size] = _SMALL
+    return once
 
 
 def _moved(trial: Trial, relative: float) -> tuple[list[Array], list[Array], list[Array]]:
@@ -159,25 +214,25 @@ def _read_only(a: Array) -> Array:
 
 
 def _cotangents(seed: int, outputs: Sequence[Array]) -> list[Array]:
-    """A probe per output, an eighth of it zero."""
+    """A probe per output, zero at the ends of its rows; no cotangent for what is not floating."""
     random = _random(seed, sum(y.size for y in outputs))[1]
     out, start = [], 0
     for y in outputs:
-        out.append(random[start : start + y.size].reshape(y.shape))
+        drawn = random[start : start + y.size].reshape(y.shape)
+        out.append(probes.sparse_rows(drawn) if y.dtype.kind == "f" else np.zeros(y.shape, y.dtype))
         start += y.size
     return out
 
 
 def _random(seed: int, size: int) -> tuple[Array, Array]:
-    """At least `size` probes, for arguments; and as many others, an eighth of them zero, for cotangents."""
+    """At least `size` probes, for arguments; and as many others, for cotangents."""
     return _drawn(seed, max(size, 1024).bit_length())
 
 
 @functools.lru_cache(64)
 def _drawn(seed: int, bits: int) -> tuple[Array, Array]:
-    rng = probes.stream(seed, LAYER)
+    rng = probes.stream(seed, NAME)
     arguments, cotangents = probes.probe(rng, (2**bits,)), probes.probe(rng, (2**bits,))
-    cotangents[rng.random(2**bits) < 1 / 8] = 0
     for a in (arguments, cotangents):
         a.flags.writeable = False
     return arguments, cotangents
@@ -193,9 +248,10 @@ def _agree(
     of the smallest argument's part, so that no argument hides behind another. NaN agrees with nothing."""
     products = [np.multiply(s, g).ravel() for s, g in zip(*claimed, strict=True)]
     vjp_side = sum(float(p.sum()) for p in products)
-    forward_side = sum(_dot(u - d, g) for u, d, g in zip(*measured, strict=True)) / 2
+    measured = [(u, d, g) for u, d, g in zip(*measured, strict=True) if u.dtype.kind == "f"]
+    forward_side = sum(_dot(u - d, g) for u, d, g in measured) / 2
     if linear:
-        terms = sum(_dot(np.abs(u) + np.abs(d), np.abs(g)) for u, d, g in zip(*measured, strict=True))
+        terms = sum(_dot(np.abs(u) + np.abs(d), np.abs(g)) for u, d, g in measured)
         room = trial.policy.ulps * trial.eps * (terms / 2 + sum(float(np.abs(p).sum()) for p in products))
     else:
         room = _AGREE * math.sqrt(min((n for n in (dot(p, p) for p in products) if n != 0), default=0.0))
@@ -223,6 +279,8 @@ def _apart(
     """Nothing that came out lies in memory that went in, and no two gradients in the same."""
     shared = np.may_share_memory
     if any(shared(y, a) for y in outputs for a in args if isinstance(a, np.ndarray)):
+        return False
+    if any(not gradients[i].flags.writeable or probes.overlaps_itself(gradients[i]) for i in trial.wanted):
         return False
     given = [*gys, *(a for a in trial.args if isinstance(a, np.ndarray))]
     for i in trial.wanted:
@@ -271,7 +329,7 @@ def _kinks_hold(trial: Trial) -> bool:
     )
     gys = _cotangents(trial.seed, at)
     claimed = _dot(trial.gradients(gys, args)[position], step)
-    right = sum(_dot(u - y, g) for u, y, g in zip(up, at, gys, strict=True))
-    left = sum(_dot(y - d, g) for y, d, g in zip(at, down, gys, strict=True))
+    right = sum(_dot(c, g) for c, g in zip(apart(up, at), gys, strict=True))
+    left = sum(_dot(c, g) for c, g in zip(apart(at, down), gys, strict=True))
     slope = {"left": left, "right": right}.get(kinks.rule, (left + right) / 2)
     return abs(slope - claimed) <= _AGREE * math.sqrt(x.size) * float(np.max(step))

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from . import strategies
-from .cases import ArraySpec, Case
-from .checker import check_dtypes
-from .graph_programs import Graph, check_engine, graphs
-from .op import Kinks, Op
-from .policy import Policy
-from .report import Report, Verdict
-from .suites import draw
+from .. import strategies
+from ..cases import ArraySpec, Case
+from ..checker import check_dtypes
+from ..graph_programs import Graph, check_engine, graphs
+from ..op import Kinks, Op
+from ..policy import Policy
+from ..report import Report, Verdict
+from ..suites import draw
 
 _POLICY = Policy(locate_limit=64)
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .op import Op
+from ..calls import Array
+from ..op import Op
 
-Array = NDArray[Any]
 NUMERIC = ("exact adjoint", "random adjoint", "differences", "complex step")
 
 

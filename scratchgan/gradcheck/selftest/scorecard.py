@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..op import Op
+from ..report import Report, Verdict
+from ..suites import Suite, report_of
 from .mutants import Mutant
-from .op import Op
-from .report import Report, Verdict
-from .suites import Suite, report_of
 
 
 @dataclass(frozen=True)

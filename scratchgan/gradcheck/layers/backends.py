@@ -7,15 +7,15 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from . import probes
-from .op import Backend, OperatorError
-from .report import Finding, Verdict, compare
-from .trial import Trial
+from .. import probes
+from ..calls import Array, OperatorError
+from ..op import Backend
+from ..report import Finding, Verdict, compare
+from ..trial import Trial
+from .layer import Layer
 
-Array = NDArray[Any]
-LAYER = "backends"
+NAME = "backends"
 
 
 def resolve(backend: str | Backend) -> Backend | str:
@@ -36,12 +36,12 @@ def resolve(backend: str | Backend) -> Backend | str:
 def run(trial: Trial) -> list[Finding]:
     others = [b for b in trial.op.backends if b != "numpy"]
     if not others:
-        return trial.skip(LAYER, "one backend only")
+        return trial.skip(NAME, "one backend only")
     findings: list[Finding] = []
     for wanted in others:
         backend = resolve(wanted)
         if isinstance(backend, str):
-            trial.skip(LAYER, backend)
+            trial.skip(NAME, backend)
             continue
         findings += _held_against(trial, backend, exact=False)
         if trial.linear == trial.wanted:
@@ -50,7 +50,7 @@ def run(trial: Trial) -> list[Finding]:
 
 
 def _held_against(trial: Trial, backend: Backend, exact: bool) -> list[Finding]:
-    rng = probes.stream(trial.seed, LAYER, backend.name)
+    rng = probes.stream(trial.seed, NAME, backend.name)
 
     def draw(shape: tuple[int, ...], dtype: Any) -> Array:
         return probes.integers(rng, shape, (1, 3), dtype) if exact else probes.probe(rng, shape, dtype)
@@ -74,7 +74,7 @@ def _held_against(trial: Trial, backend: Backend, exact: bool) -> list[Finding]:
         ]
         on_device, on_host = moved.gradients(gy, args), trial.gradients(gy, args)
     except OperatorError as error:
-        return [trial.finding(LAYER, Verdict.FAIL, reason=f"on {backend.name}: {error}", argument="forward")]
+        return [trial.finding(NAME, Verdict.FAIL, reason=f"on {backend.name}: {error}", argument="forward")]
     pairs += [("", i, on_device[i], on_host[i]) for i in trial.wanted]
     findings = []
     for argument, position, got, expected in pairs:
@@ -87,7 +87,7 @@ def _held_against(trial: Trial, backend: Backend, exact: bool) -> list[Finding]:
         reason = "" if verdict is Verdict.PASS else f"{backend.name} differs from numpy"
         if not same_dtype:
             reason += f": {got.dtype} against {expected.dtype}"
-        findings.append(trial.finding(LAYER, verdict, position, reason=reason, mismatch=mismatch, argument=argument))
+        findings.append(trial.finding(NAME, verdict, position, reason=reason, mismatch=mismatch, argument=argument))
     return findings
 
 
@@ -108,3 +108,6 @@ def _moved(function: Any, backend: Backend) -> Any:
         return get(function(*(put(a) for a in arrays), **params))
 
     return call
+
+
+LAYER = Layer(NAME, run)

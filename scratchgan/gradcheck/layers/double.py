@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .op import Op
-from .report import Finding, Verdict, compare
-from .trial import Trial
+from ..calls import Array
+from ..op import Op
+from ..report import Finding, Verdict, compare
+from ..trial import Trial
 
-Array = NDArray[Any]
-LAYER = "double"
+NAME = "double"
 
 
 def derivative_of(op: Op, arguments: Sequence[str], outputs: int) -> Op | None:
@@ -52,17 +51,17 @@ def same_vjp(trial: Trial, second: Trial) -> list[Finding]:
     wanted = [plain[i] for i in trial.wanted]
     if [g.shape for g in differentiable] != [g.shape for g in wanted]:
         reason = f"the vjp to differentiate returns {len(differentiable)} arrays, the plain one {len(wanted)}"
-        return [trial.finding(LAYER, Verdict.FAIL, reason=reason)]
+        return [trial.finding(NAME, Verdict.FAIL, reason=reason)]
     findings = []
     if all(_close(trial, a, b) for a, b in zip(differentiable, wanted, strict=True)):
-        return [trial.finding(LAYER, Verdict.PASS, i) for i in trial.wanted]
+        return [trial.finding(NAME, Verdict.PASS, i) for i in trial.wanted]
     room = trial.rounding(second.args[:count], plain)
     sides = "got is the vjp that can be differentiated, expected the plain vjp; both are the operator's"
     for i, got, expected in zip(trial.wanted, differentiable, wanted, strict=True):
         mismatch = compare(got, expected, 16 * room[i], sides)
         verdict = Verdict.FAIL if mismatch else Verdict.PASS
         reason = "with a graph to be differentiated again, the gradient is another one" if mismatch else ""
-        findings.append(trial.finding(LAYER, verdict, i, reason=reason, mismatch=mismatch))
+        findings.append(trial.finding(NAME, verdict, i, reason=reason, mismatch=mismatch))
     return findings
 
 

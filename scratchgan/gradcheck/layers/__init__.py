@@ -1,0 +1,1 @@
+"""The layers of a check, one file each; `order.py` lists them."""
