@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from systems.tiny import BIGGAN, blobs
+from train.tiny_run import BIGGAN, shades
 
 from scratchgan.data import ArrayDataset
 from scratchgan.train import ConfigError, Game, LoadedRun, Trainer, load_run
@@ -15,7 +15,7 @@ from scratchgan.train import ConfigError, Game, LoadedRun, Trainer, load_run
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> LoadedRun:
     out: Path = tmp_path_factory.mktemp("runs") / "big"
-    with Trainer.start(BIGGAN, out, blobs()) as trainer:
+    with Trainer.start(BIGGAN, out, shades()) as trainer:
         trainer.run()
     return load_run(out)
 
@@ -54,8 +54,8 @@ def test_truncation_redraws_what_lies_far_out(run: LoadedRun) -> None:
 
 
 def test_standing_statistics_are_not_those_of_the_last_steps_and_change_no_network(run: LoadedRun) -> None:
-    game = Game(BIGGAN.completed(blobs()))
-    batch = blobs().fields(np.arange(8))
+    game = Game(BIGGAN.completed(shades()))
+    batch = shades().fields(np.arange(8))
     game.advance(lambda: {name: array.copy() for name, array in batch.items()})
     before = {name: array.copy() for name, array in game.drawing()["generator"].state_dict().items()}
     settled = game.system.settled(game.drawing())["generator"].state_dict()
@@ -70,9 +70,9 @@ def test_accumulated_batches_make_one_update() -> None:
 
     def draw() -> dict[str, np.ndarray]:
         taken.append(1)
-        return {name: array.copy() for name, array in blobs().fields(np.arange(8)).items()}
+        return {name: array.copy() for name, array in shades().fields(np.arange(8)).items()}
 
-    game = Game(BIGGAN.completed(blobs()))
+    game = Game(BIGGAN.completed(shades()))
     game.advance(draw)
     assert len(taken) == 4  # two updates of D, of two batches each
     assert set(game.metrics()) == {"loss_d", "d_real", "d_fake", "grad_d", "loss_g", "grad_g"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from systems.tiny import BIGGAN, STYLEGAN, blobs
+from train.tiny_run import BIGGAN, STYLEGAN, shades
 
 from scratchgan.train import ConfigError, TrainConfig, Trainer, TrainError, load_run
 from scratchgan.train.checkpoint import checkpoint_path, load_checkpoint
@@ -21,7 +21,7 @@ class Stop(Exception):
 @pytest.fixture(scope="module", params=CONFIGS)
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / request.param
-    with Trainer.start(CONFIGS[request.param], out, blobs()) as trainer:
+    with Trainer.start(CONFIGS[request.param], out, shades()) as trainer:
         trainer.run()
     return out
 
@@ -30,16 +30,16 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_a_resumed_run_has_the_bits_of_one_that_never_stopped(config: TrainConfig, stop: int, tmp_path: Path) -> None:
     config = config.with_overrides({"steps": "8", "lr_steps": "8"})
-    with Trainer.start(config, tmp_path / "whole", blobs()) as trainer:
+    with Trainer.start(config, tmp_path / "whole", shades()) as trainer:
         trainer.run()
 
     def on_step(step: int, metrics: dict[str, float]) -> None:
         if step == stop:
             raise Stop
 
-    with Trainer.start(config, tmp_path / "broken", blobs()) as trainer, pytest.raises(Stop):
+    with Trainer.start(config, tmp_path / "broken", shades()) as trainer, pytest.raises(Stop):
         trainer.run(on_step)
-    with Trainer.resume(tmp_path / "broken", blobs(), on_notice=lambda text: None) as trainer:
+    with Trainer.resume(tmp_path / "broken", shades(), on_notice=lambda text: None) as trainer:
         trainer.run()
     whole, broken = (load_checkpoint(checkpoint_path(tmp_path / n / "checkpoints", 8)) for n in ("whole", "broken"))
     assert whole.arrays.keys() == broken.arrays.keys()
@@ -84,4 +84,4 @@ def test_settings_of_another_system_are_refused() -> None:
 
 def test_a_run_of_another_system_does_not_go_on_as_this_one(finished: Path) -> None:
     with pytest.raises((ConfigError, TrainError)):
-        Trainer.resume(finished, blobs(), settings={"width": "6"})
+        Trainer.resume(finished, shades(), settings={"width": "6"})

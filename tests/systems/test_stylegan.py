@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from systems.tiny import STYLEGAN, blobs
+from train.tiny_run import STYLEGAN, shades
 
 from scratchgan.systems.style_editing import (
     along,
@@ -23,7 +23,7 @@ from scratchgan.train import ConfigError, Game, LoadedRun, TrainConfig, Trainer,
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "style"
-    with Trainer.start(STYLEGAN, out, blobs()) as trainer:
+    with Trainer.start(STYLEGAN, out, shades()) as trainer:
         trainer.run()
     return out
 
@@ -45,7 +45,7 @@ def test_the_strength_follows_the_signs_of_d_and_is_logged(out: Path) -> None:
     p = 0.0
     for mean in means:  # 32 images of the 60 in which p may go from 0 to 1
         p = min(max(p + (1 if mean > 0.6 else -1) * 32 / 60, 0.0), 0.8)
-    game = Game(load_run(out).config.completed(blobs()))
+    game = Game(load_run(out).config.completed(shades()))
     from scratchgan.train.checkpoint import checkpoint_path, load_checkpoint
 
     game.load(load_checkpoint(checkpoint_path(out / "checkpoints", 9)))
@@ -129,7 +129,7 @@ def test_directions_change_the_styles_more_than_others(run: LoadedRun) -> None:
 
 def test_what_makes_no_sense(run: LoadedRun) -> None:
     with pytest.raises(ConfigError, match=r"batch=6 can't be divided into groups of 4"):
-        Game(STYLEGAN.replace(batch=6).completed(blobs()))
+        Game(STYLEGAN.replace(batch=6).completed(shades()))
     with pytest.raises(ConfigError, match="have no classes"):
         run.inputs(1, 0, label="shade 0")
     with pytest.raises(ConfigError, match="augment=some must be one of"):

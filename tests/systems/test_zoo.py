@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from systems.tiny import BIGGAN, blobs
+from train.tiny_run import BIGGAN, shades
 
 from scratchgan.systems import zoo
 from scratchgan.train import Trainer, TrainError, load_run
@@ -38,7 +38,7 @@ def test_entries_are_small_and_described() -> None:
 
 @pytest.fixture
 def own_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    with Trainer.start(BIGGAN, tmp_path / "run", blobs()) as trainer:
+    with Trainer.start(BIGGAN, tmp_path / "run", shades()) as trainer:
         trainer.run()
     folder = tmp_path / "zoo"
     monkeypatch.setattr(zoo, "FOLDER", folder)
