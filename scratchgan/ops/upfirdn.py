@@ -57,12 +57,12 @@ def upfirdn2d(
     horizontal); up - 1 zeros come after every pixel. ``padding`` is an int, (vertical, horizontal) or ((top, bottom),
     (left, right)) of zeros, counted after the upsampling; negative padding cuts off.
     """
-    up, down, margins, f = settings("upfirdn2d", filter, up, down, padding)
+    ups, downs, margins, f = settings("upfirdn2d", filter, up, down, padding)
     gain = number("upfirdn2d", "gain", gain)
     if gain < 0:
         raise ValueError(f"upfirdn2d: gain must be at least 0, got {gain}; for less, negate the result")
     f = f * gain ** (f.ndim / 2)  # a separable filter is applied twice
-    return UpFirDn2d(f, up, down, margins)(as_tensor(x))
+    return UpFirDn2d(f, ups, downs, margins)(as_tensor(x))
 
 
 def _normalized(operator: str, filter: Any) -> np.ndarray:
