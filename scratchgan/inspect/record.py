@@ -58,7 +58,7 @@ class Recorder:
 
     def __init__(self, keep: int, limit: int, elements: int, names: dict[str, Any]):
         self.names = Names(names)
-        self.tape = Tape(Store(keep, elements, lambda: len(self.tape.events)))
+        self.tape = Tape(Store(keep, elements, lambda: len(self.tape.events) - 1))
         self.tape.names = self.names
         self.limit, self.thread = limit, threading.get_ident()
         self.cost, self.applications = 0, 0
