@@ -54,6 +54,7 @@ def document(tape: Tape, *, full: bool, title: str) -> dict[str, Any]:
         "values": _values(tape, full),
         "memories": [[m.nbytes, m.born, m.died] for m in tape.store.memories],
         "live": live,
+        "calls": [list(call) for call in tape.calls],
         "leaves": [{"n": x.name, "v": x.value, "p": x.parameter, "e": x.first} for x in tape.leaves],
         "files": files,
         "rules": {key: rule(function) for key, function in functions.items()},
@@ -82,14 +83,14 @@ def live_bytes(tape: Tape) -> list[int]:
 
 
 def _event(tape: Tape, event: Event, files: dict[str, dict[str, str]], costs: dict[int, Any]) -> dict[str, Any]:
-    """k: kind; p: parent; t: ns; q: part; m: module; s: [file, line, function]."""
+    """k: kind; p: parent; t: ns; q: part; m: module, z: its call; s: [file, line, function]."""
     data: dict[str, Any] = {"k": event.kind, "t": event.ns}
     if event.parent is not None:
         data["p"] = event.parent
     if event.part:
         data["q"] = event.part
     if event.module:
-        data["m"] = event.module
+        data |= {"m": event.module, "z": event.call}
     if event.source is not None:
         data["s"] = _place(event.source, files)
     if isinstance(event, Application):
@@ -164,7 +165,9 @@ def _values(tape: Tape, full: bool) -> list[dict[str, Any]]:
     outer = max(len(store.values) - len(inner), 1)
     most = int(min(max(_SAMPLES * 0.75 / 4 / outer, 8), store.elements))
     tiles = int(min(max(_PICTURES * 0.75 / 784 / max(_pictured(store, inner), 1), 1), 16))
-    return [_value(v, 8 if v.index in inner and not full else most, tiles, v.index in inner, full) for v in store.values]
+    return [
+        _value(v, 8 if v.index in inner and not full else most, tiles, v.index in inner, full) for v in store.values
+    ]
 
 
 def _inner_values(tape: Tape) -> set[int]:

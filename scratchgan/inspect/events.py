@@ -41,13 +41,14 @@ class Input:
 class Event:
     """``index``: its number. ``parent``: the Pullback or Walk that it is part of. ``ns``: nanoseconds that it took,
     without the recording's own work; None if it did not finish. ``part`` and ``module``: see `Tape.part` and
-    `scratchgan.inspect.names`."""
+    `scratchgan.inspect.names`; ``call``: the number of the network's call that it is in (`Tape.calls`)."""
 
     index: int
     parent: int | None = None
     ns: int | None = None
     part: str = ""
     module: str = ""
+    call: int | None = None
     source: Source | None = None
 
     kind = "event"

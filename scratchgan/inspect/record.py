@@ -66,6 +66,7 @@ class Recorder:
         self._leaves: dict[int, int] = {}  # a leaf's id -> its number
         self._held: list[Tensor] = []  # so that no id of a leaf is used again
         self._parents: list[Event] = []
+        self._calls: list[int] = []  # of the networks that are running, outermost first
         self._walks: list[dict[Any, list[Flow]]] = []  # what has flowed to each output or leaf
 
     @property
@@ -81,6 +82,7 @@ class Recorder:
         event.part = self.tape.current_part()
         if self.names.stack:
             event.module = self.names.stack[-1][0]
+            event.call = self._calls[-1]
         event.source = source_here(vjp)
         self.events.append(event)
 
@@ -99,7 +101,7 @@ class Recorder:
             vjp = type(inside.function).backward.__code__ if isinstance(inside, Application) else None
             self._begin(event, vjp)
             if over is not None:
-                event.part, event.module = over.part, over.module
+                event.part, event.module, event.call = over.part, over.module, over.call
             self.applications += 1
             event.inputs = [self._input(x, event) for x in inputs]
             start = now()
@@ -188,7 +190,8 @@ class Recorder:
             event = Pullback(-1, of=of)
             self._begin(event)
             forward = self.events[of]
-            event.part, event.module, event.source = forward.part, forward.module, forward.source
+            event.part, event.module, event.call = forward.part, forward.module, forward.call
+            event.source = forward.source
             number = self.tape.store.number
             event.gys = [None if g is None else number(g.data) for g in gys]
             arrived = self._walks[-1]
@@ -259,13 +262,17 @@ class Recorder:
             if self._elsewhere():
                 return plain(module, *inputs, **options)
             before = now()
-            self.names.stack.append((self.names.module(module), module))
+            name = self.names.module(module)
+            self.names.stack.append((name, module))
+            self.tape.calls.append((name, type(module).__name__, self._calls[-1] if self._calls else None))
+            self._calls.append(len(self.tape.calls) - 1)
             self.cost += now() - before
             try:
                 with self.tape.part_of_call(module):
                     return plain(module, *inputs, **options)
             finally:
                 self.names.stack.pop()
+                self._calls.pop()
 
         return call
 

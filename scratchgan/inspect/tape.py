@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class Tape:
     """What `record` recorded: ``events`` in the order in which they began, the ``leaves``, and ``store.values``.
 
+    ``calls``: (name, class, number of the call around it) of each call of a network.
     ``error``: the exception that ended the program, with its notes, and ``failed``: the event that raised it. ``skipped``:
     how many applications and vjps beyond the limit there were, and their nanoseconds, by name.
     """
@@ -33,6 +34,7 @@ class Tape:
         self.store = store
         self.events: list[Event] = []
         self.leaves: list[Leaf] = []
+        self.calls: list[tuple[str, str, int | None]] = []
         self.error: tuple[str, list[str]] | None = None
         self.failed: int | None = None
         self.finished = False
