@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-COMMANDS = ("train", "sample", "interpolate", "evaluate", "data", "gradcheck", "doctor")
+COMMANDS = ("train", "sample", "interpolate", "evaluate", "data", "inspect", "gradcheck", "doctor")
 
 _DESCRIPTION = """\
 Train generative adversarial networks from scratch. The gradients, the kernels, the networks and the training loop
@@ -34,6 +34,7 @@ examples:
   scratchgan interpolate runs/toyfaces --out walk.gif
   scratchgan evaluate runs/toyfaces         how good are its faces?
   scratchgan data toyfaces --out sheet.png  look at a data set
+  scratchgan inspect runs/toyfaces         one step, forward and backward, in a page
   scratchgan doctor                         what is installed, and does it work?
 
 `scratchgan COMMAND --help` explains a command."""

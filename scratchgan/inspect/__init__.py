@@ -9,12 +9,12 @@
     print(tape.summary())
     print(tape.check())             every vjp against `scratchgan.gradcheck`
 
-See docs/inspector.md. ``record`` is in record.py, what it writes in events.py and values.py, what is worked out from that
-in replay.py, checks.py, costs.py and rules.py, and the page in document.py, page.py and page/.
+See docs/inspector.md. ``record`` is in record.py, what it writes in events.py and values.py, what is worked out from
+that in replay.py, checks.py, costs.py, health.py and rules.py, and the page in document.py, page.py and page/.
 """
 
-from .record import record
+from .record import part, record
 from .replay import ReplayError, Row
 from .tape import Tape
 
-__all__ = ["ReplayError", "Row", "Tape", "record"]
+__all__ = ["ReplayError", "Row", "Tape", "part", "record"]

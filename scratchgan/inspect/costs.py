@@ -1,7 +1,7 @@
 """How much arithmetic an application is, and how fast this machine could do it: the roofline.
 
-FLOPs are those of the definition (a multiply-add is two), whatever a faster algorithm saves. Bytes are what must move at
-least: every input once, the output once. What has no formula here has no number; nothing is guessed.
+FLOPs are those of the definition (a multiply-add is two), whatever a faster algorithm saves. Bytes are what must move
+at least: every input once, the output once. What has no formula here has no number; nothing is guessed.
 Source: S. Williams et al., "Roofline: an insightful visual performance model", 2009.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .events import Application, Pullback
+from .events import Application
 
 if TYPE_CHECKING:
     from .tape import Tape
@@ -104,7 +104,7 @@ def pullback_costs(tape: Tape) -> dict[int, Cost]:
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What this machine does at best: GFLOP/s of a large float32 matrix product, GB/s of a large copy (read + write)."""
+    """What this machine does at best: GFLOP/s of a float32 matrix product, GB/s of a large copy (read + write)."""
 
     gflops: float
     gbytes: float

@@ -11,6 +11,7 @@ import base64
 import linecache
 import math
 import platform
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,11 +154,21 @@ def _settings(function: Any) -> str:
 
 
 def _place(source: Source, files: dict[str, dict[str, str]], around: int = 4) -> list[Any]:
-    lines = linecache.getlines(source.file)
-    shown = files.setdefault(source.file, {})
+    lines, name = linecache.getlines(source.file), _shown_path(source.file)
+    shown = files.setdefault(name, {})
     for n in range(max(source.line - around, 1), min(source.line + around, len(lines)) + 1):
         shown[str(n)] = lines[n - 1].rstrip("\n")[:300]
-    return [source.file, source.line, source.function]
+    return [name, source.line, source.function]
+
+
+def _shown_path(file: str) -> str:
+    """Return a path as a reader knows it: from the folder that the program runs in, or from the package's name on."""
+    for root in (Path.cwd(), Path(__file__).parents[2]):
+        try:
+            return Path(file).relative_to(root).as_posix()
+        except ValueError:
+            continue
+    return file
 
 
 def _values(tape: Tape, full: bool) -> list[dict[str, Any]]:
@@ -258,8 +269,8 @@ def _notices(tape: Tape, full: bool, left: int) -> list[str]:
     lost = sum(v.array is None for v in store.values)
     if lost:
         notices.append(
-            f"{lost:,} arrays were not copied: {store.kept / 2**20:.0f} MiB were full. They have their statistics and a "
-            "sample, but no rows and no checks. record(keep=...) keeps more."
+            f"{lost:,} arrays were not copied: {store.kept / 2**20:.0f} MiB were full. They have their statistics and "
+            "a sample, but no rows and no checks. record(keep=...) keeps more."
         )
     if not full and any(math.prod(v.shape) > store.elements for v in store.values):
         notices.append(

@@ -73,7 +73,7 @@ COURSE = (
              "xc = x - x.mean(axis=0)\nstd = np.sqrt((xc**2).mean(axis=0))\nxh = xc / std\n"
              "weight / std * (gy - gy.mean(axis=0) - xh * (gy * xh).mean(axis=0))",
              "Through mean and std gy loses its mean, and its part along x_hat"),
-    Exercise("A convolution's weight", "y = conv2d(x, w), no padding. What reaches w? conv2d(x, w, padding=0) is there.",
+    Exercise("A convolution's weight", "y = conv2d(x, w), no padding. What reaches w? conv2d(x, w) is there.",
              {"x": (1, 1, 4, 4), "w": (1, 1, 2, 2)}, lambda x, w: ops.conv2d(x, w), "w", "conv2d(x, gy)",
              "Each weight met a window of x as large as gy"),
     Exercise("A convolution's input", "y = conv2d(x, w), no padding. What reaches x? np.flip(w, (2, 3)) turns w.",

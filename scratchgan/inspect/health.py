@@ -17,8 +17,8 @@ VANISHED = 1e-7
 
 @dataclass(frozen=True)
 class Trouble:
-    """``what``: "NaN", "inf", "vanished", "exploded", or "vanished along the way", of the gradient of input ``input`` (an
-    output, for an Application). ``first``: where the numbers that went in were still all right."""
+    """``what``: "NaN", "inf", "vanished", "exploded", or "vanished along the way", of the gradient of input ``input`` (of an
+    output, for an Application)."""
 
     event: int
     what: str

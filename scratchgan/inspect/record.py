@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from time import perf_counter_ns as now
 from typing import Any
 
@@ -23,6 +24,8 @@ from .names import Names, source_here
 from .tape import Tape
 from .values import Store
 
+_current: ContextVar[Tape | None] = ContextVar("tape", default=None)
+
 #: Bytes of copies, Applications in full detail, and sampled elements of an array, unless given.
 KEEP, LIMIT, ELEMENTS = 1 << 30, 20_000, 1024
 
@@ -33,14 +36,15 @@ def record(
 ) -> Iterator[Tape]:
     """Record what is computed with Tensors in a ``with`` block, forward and backward, on this thread.
 
-    ``keep``: bytes of arrays to copy, in the host's memory; rows and checks need them. ``limit``: applications that are
-    recorded in full; what comes after them is counted. ``elements``: numbers that are shown of a larger array. ``names``:
-    what networks and leaves are called on the page; the others take the names of the program's variables.
+    ``keep``: bytes of arrays to copy, in the host's memory; rows and checks need them. ``limit``: applications that
+    are recorded in full; what comes after them is counted. ``elements``: numbers that are shown of a larger array.
+    ``names``: what networks and leaves are called on the page; the others take the names of the program's variables.
 
     An exception ends the recording and goes on; the tape has it, with all that came before.
     """
     recorder = Recorder(keep, limit, elements, names)
     tape = recorder.tape
+    token = _current.set(tape)
     around = [(Module, "__call__", recorder.module_call), (Optimizer, "step", recorder.optimizer_step)]
     try:
         with watched(recorder.apply, recorder.pull, recorder.walk), exchanged(*around):  # type: ignore[arg-type]
@@ -49,8 +53,14 @@ def record(
         tape.error = f"{type(error).__name__}: {error}", [str(n) for n in getattr(error, "__notes__", ())]
         raise
     finally:
+        _current.reset(token)
         tape.store.close()
-        tape.finished = True
+
+
+def part(name: str) -> AbstractContextManager[None]:
+    """Say what is computed in a block is part of ``name``, for whoever records; nothing happens if nobody does."""
+    tape = _current.get()
+    return nullcontext() if tape is None else tape.part(name)
 
 
 class Recorder:

@@ -113,8 +113,8 @@ class Replay:
 def row(tape: Tape, pullback: int, of: int, element: tuple[int, ...]) -> Row:
     """Return where one element of a gradient came from, equation (1).
 
-    ``pullback``: the number of the Pullback; ``of``: which of its inputs; ``element``: an index of that gradient. Raises
-    ReplayError where it cannot be told, IndexError for an element that there is not, KeyError for another event.
+    ``pullback``: the number of the Pullback; ``of``: which of its inputs; ``element``: an index of that gradient.
+    Raises ReplayError where it cannot be told, IndexError for an element that there is not, KeyError for another event.
     """
     event = tape.events[pullback] if 0 <= pullback < len(tape.events) else None
     if not isinstance(event, Pullback):
@@ -138,8 +138,8 @@ class Term:
 def terms(tape: Tape, walk: Walk, most: int = 8) -> list[Term]:
     """Return the terms that the loss of a reverse pass is a sum of, each with its own gradient by the walk's leaves.
 
-    They are found by taking additions apart; for each the recorded vjps are asked again, with the cotangent that reaches
-    it. None for a loss that is no sum, or is a sum of more than ``most``, or whose arrays were not kept.
+    They are found by taking additions apart; for each the recorded vjps are asked again, with the cotangent that
+    reaches it. None for a loss that is no sum, or is a sum of more than ``most``, or whose arrays were not kept.
     """
     wanted = {arrival.leaf for arrival in walk.arrivals}
     if len(walk.roots) != 1 or not wanted:

@@ -1,8 +1,8 @@
 """Which rows of local Jacobians a page comes with, and how they are written down.
 
 A page cannot run the program's Functions, so what a click shows was computed before: all elements of a small gradient,
-and of a large one those of a coarse grid on its last two axes, at the first index of the others. The centre comes first,
-where no border cuts a convolution's window.
+and of a large one those of a coarse grid on its last two axes, at the first index of the others. The centre comes
+first, where no border cuts a convolution's window.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def chosen(shape: tuple[int, ...], outputs: int, most: int) -> list[tuple[int, .
 def written(row: Row, forward: Application, of: int, weights: np.ndarray | None) -> dict[str, Any]:
     """Return a row as JSON. e: element; gx: its recorded value; t: what the products add up to; n: how many are not 0.
 
-    For a gy of four axes, plane: [image, channel] that is shown, box: [top, left, height, width] of the window in it, and
-    p and g: partials and gy there. For another gy, j: flat indices, p, g. rest: [how many others, their sum]. w: the
+    For a gy of four axes, plane: [image, channel] that is shown, box: [top, left, height, width] of the window in it,
+    and p and g: partials and gy there. For another gy, j: flat indices, p, g. rest: [how many others, their sum]. w: the
     filter as it is stored, where the window shows it turned.
     """
     from .document import encoded

@@ -25,7 +25,7 @@ FORMULAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Abs": ("y = |x|", ("gx = gy · sign x",)),
     "Clip": ("y = min(max(x, low), high)", ("gx = gy where low ≤ x ≤ high, else 0",)),
     "Where": ("y = a where c, else b", ("ga = gy where c, else 0", "gb = 0 where c, else gy")),
-    "Maximum": ("y = max(a, b)", ("ga = gy where a > b; half of it where a = b", "gb = gy where b > a; half where a = b")),
+    "Maximum": ("y = max(a, b)", ("ga = gy where a > b; half of it where a = b", "gb = gy where b > a; half where =")),
     "Tanh": ("y = tanh x", ("gx = gy · (1 - y²)",)),
     "TanhGrad": ("z = gy · (1 - y²)", ("g(gy) = gz · (1 - y²)", "g(y) = -2 gz · gy · y")),
     "Sigmoid": ("y = 1 / (1 + exp(-x))", ("gx = gy · y · (1 - y)",)),

@@ -24,8 +24,8 @@ class Tape:
     """What `record` recorded: ``events`` in the order in which they began, the ``leaves``, and ``store.values``.
 
     ``calls``: (name, class, number of the call around it) of each call of a network.
-    ``error``: the exception that ended the program, with its notes, and ``failed``: the event that raised it. ``skipped``:
-    how many applications and vjps beyond the limit there were, and their nanoseconds, by name.
+    ``error``: the exception that ended the program, with its notes, and ``failed``: the event that raised it.
+    ``skipped``: how many applications and vjps beyond the limit there were, and their nanoseconds, by name.
     """
 
     names: Names
@@ -37,7 +37,6 @@ class Tape:
         self.calls: list[tuple[str, str, int | None]] = []
         self.error: tuple[str, list[str]] | None = None
         self.failed: int | None = None
-        self.finished = False
         self.skipped: Counter[str] = Counter()
         self.skipped_ns: Counter[str] = Counter()
         self.verdicts: Verdicts | None = None

@@ -38,7 +38,7 @@ function resized() {
 // The beginning of the graph at a size that can be read, or all of it if it fits.
 function home() {
   fit();
-  if (view.scale < 0.55) { view.scale = 0.75; view.x = view.w / 2 - view.graph.width / 2 * 0.75; view.y = 10; follow(STEPS[0] ?? 0, true); }
+  if (view.scale < 0.55) { view.scale = view.w < 500 ? 0.62 : 0.8; view.x = 12; view.y = 24; drawGraph(); if (state.event !== STEPS[0]) follow(state.event); }
 }
 
 function fit() {
@@ -205,11 +205,11 @@ function paint() {
     if (scale > 0.55 && e.a.leaf === undefined) {
       g.font = "11px system-ui, sans-serif";
       const text = e.wall ? "detached" : shape(v.sh);
-      const width = g.measureText(text).width + 6;
+      const width = g.measureText(text).width + 6, lx = x0 * 0.8 + x1 * 0.2, ly = y0 * 0.8 + y1 * 0.2 + 3;
       g.fillStyle = ground;
-      g.fillRect(mx - width / 2, my + 6, width, 13);
+      g.fillRect(lx - width / 2, ly - 6.5, width, 13);
       g.fillStyle = e.wall ? wall : faint;
-      g.fillText(text, mx, my + 12.5);
+      g.fillText(text, lx, ly);
     }
     const pull = e.flows && asked(e.event, e.input);
     if (pull !== null && pull !== false) {
@@ -228,7 +228,7 @@ function paint() {
       if (share !== null) {
         g.font = "bold 11px system-ui, sans-serif";
         g.fillStyle = hue.backward;
-        g.fillText(percent(share), (x0 * 0.35 + x1 * 0.65), y0 * 0.35 + y1 * 0.65 - 6);
+        g.fillText(percent(share), x0 * 0.3 + x1 * 0.7 + 20, y0 * 0.3 + y1 * 0.7);
       }
     }
   }

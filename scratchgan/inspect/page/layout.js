@@ -5,7 +5,7 @@
 // side in bands; and within a rank nodes stand in the order of their parents' places. Layout libraries that minimise
 // crossings take seconds at 10,000 nodes, and are larger than this page.
 
-const BOX = { w: 168, h: 44, dx: 196, dy: 84 };
+const BOX = { w: 168, h: 44, dx: 196, dy: 98 };
 const OPEN = new Set(); // the numbers of the calls of networks that are shown in full
 
 // A call that calls others is open from the start; one that only computes is one node until it is clicked.
