@@ -46,7 +46,7 @@ function pictures(v) {
     g.putImageData(image, 0, 0);
     tiles.push(canvas);
   }
-  const what = v.sh[1] === 1 || v.sh[1] === 3 || Math.max(v.sh[2], v.sh[3]) <= 7 ? "along the first axis" : "channels of the first image";
+  const what = v.sh[1] === 1 || v.sh[1] === 3 || Math.max(v.sh[2], v.sh[3]) <= 7 ? `of ${v.sh[0]} along the first axis` : `of ${v.sh[1]} channels of the first image`;
   return make("figure", {}, make("div.tiles", {}, tiles),
     make("figcaption", {}, `${n} ${what}, black ${number(v.pic.lo)} to white ${number(v.pic.hi)}`));
 }

@@ -32,7 +32,7 @@ function duration(ns) {
   for (const [unit, limit] of [["s", 1e9], ["ms", 1e6], ["µs", 1e3]]) if (ns >= limit) return `${(ns / limit).toPrecision(3)} ${unit}`;
   return `${ns} ns`;
 }
-function percent(x) { return x === null || x === undefined ? "–" : `${(x * 100).toPrecision(3)} %`; }
+function percent(x) { return x === null || x === undefined ? "–" : `${number(Number((x * 100).toPrecision(3)))} %`; }
 function plural(n, word) { return `${count(n)} ${word}${n === 1 ? "" : "s"}`; }
 
 // make("p.class", {attributes}, ...children): a string among the children becomes text.

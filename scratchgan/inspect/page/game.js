@@ -34,7 +34,7 @@ function lossCard(walk) {
   return make("div.card", { "data-loss": walk }, make("h3", {}, root === undefined ? title(walk) : go(root, `loss: ${title(root)}`), root !== undefined && EVENTS[root].o.length ? ` = ${number(decoded(VALUES[EVENTS[root].o[0]].a, VALUES[EVENTS[root].o[0]].d)[0])}` : ""),
     make("p", {}, `|gradient| by ${plural(e.l.length, "leaf").replace("leafs", "leaves")}: `, make("b", {}, number(whole)), " ", go(walk, "the pass")),
     second ? make("p.second", {}, "It differentiates a gradient: part of it is second order.") : null,
-    terms.length ? make("table", {}, make("tbody", {}, make("tr", {}, ["term", "value", "|its gradient|"].map(t => make("th", { scope: "col" }, t))),
-      terms.map(t => make("tr", {}, make("td", {}, go(t.a, title(t.a)), PART[t.a] ? ` ${PART[t.a]}` : ""), make("td", {}, number(t.v)), make("td", {}, number(t.n), " ", make("span.bar.backward", { style: `width:${typeof t.n === "number" ? t.n / most * 60 : 0}px` })))))) : null,
+    terms.length ? make("div.scroll", {}, make("table", {}, make("tbody", {}, make("tr", {}, ["term", "value", "|its gradient|"].map(t => make("th", { scope: "col" }, t))),
+      terms.map(t => make("tr", {}, make("td", {}, go(t.a, title(t.a)), PART[t.a] ? ` ${PART[t.a]}` : ""), make("td", {}, number(t.v)), make("td", {}, number(t.n), " ", make("span.bar.backward", { style: `width:${typeof t.n === "number" ? t.n / most * 60 : 0}px` }))))))) : null,
     make("p", {}, "It may move: ", make("span.mono", {}, shown.join(", ") + (names.length > shown.length ? `, and ${names.length - shown.length} more` : ""))));
 }

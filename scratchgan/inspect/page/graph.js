@@ -185,7 +185,7 @@ function paint() {
   for (let r = top; r <= Math.min(bottom + 40, graph.short.length - 1); r++) if (graph.short[r]) edges.push(...graph.short[r]);
   g.textAlign = "center";
   for (const e of edges) {
-    const x0 = e.a.x, y0 = e.a.y + BOX.h / 2, x1 = e.b.x, y1 = e.b.y - BOX.h / 2, v = VALUES[e.value];
+    const x0 = e.a.x, y0 = e.a.y + BOX.h / 2, x1 = e.b.x + entry(e), y1 = e.b.y - BOX.h / 2, v = VALUES[e.value];
     const active = now !== null && lights(e, now);
     g.strokeStyle = active || (e.wall ? wall : faint);
     g.globalAlpha = active ? 1 : 0.55;
@@ -215,7 +215,7 @@ function paint() {
     if (pull !== null && pull !== false) {
       const verdict = VERDICTS.get(`${pull}:${e.input}`), [sign, tone] = verdict ? badge[verdict.v] : ["", faint];
       g.beginPath();
-      g.arc(x1 + (e.b.into.indexOf(e) - (e.b.into.length - 1) / 2) * 0.01, y1 - 8, 6, 0, 7);
+      g.arc(x1, y1 - 8, 6, 0, 7);
       g.fillStyle = ground;
       g.fill();
       g.strokeStyle = tone;
@@ -250,7 +250,8 @@ function paint() {
       g.strokeRect(x + 4, y + BOX.h, BOX.w - 8, 3);
     }
     if (status.gradient) { g.fillStyle = hue.backward; g.fillRect(x + BOX.w - 6, y + 7, 3, BOX.h - 14); }
-    if (status.trouble) { g.fillStyle = wall; g.font = `bold ${Math.max(14, 11 / scale)}px system-ui`; g.fillText(status.trouble, x + 14, y - 4); }
+    g.textAlign = "center";
+    if (status.trouble) { g.fillStyle = wall; g.font = `bold ${Math.max(14, 11 / scale)}px system-ui`; g.fillText(status.trouble, n.x + BOX.w / 4, y - 9); }
     if (state.compared) {
       const c = state.compared(n);
       if (c) { g.fillStyle = colour(c.tone); g.fillRect(x, y, Math.max(7, 5 / scale), BOX.h); }
@@ -299,6 +300,13 @@ function nodeState(n, now) {
     if (TAPE.error && TAPE.error.event === event) s.trouble = "error";
   }
   return s;
+}
+
+// Edges enter a node beside each other, in the order of its inputs.
+function entry(edge) {
+  const k = edge.b.into.length;
+  if (edge.slot === undefined) edge.b.into.forEach((e, i) => { e.slot = i; });
+  return (edge.slot - (k - 1) / 2) * Math.min(34, (BOX.w - 30) / k);
 }
 
 const LAST = new Map();

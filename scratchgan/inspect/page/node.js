@@ -45,7 +45,7 @@ function source(s) {
   if (!s) return null;
   const [file, line, inside] = s, lines = TAPE.files[file] || {}, keys = Object.keys(lines).map(Number).filter(n => Math.abs(n - line) <= 4).sort((a, b) => a - b);
   const short = file.split(/[\\/]/).slice(-2).join("/");
-  const code = keys.map(n => make(n === line ? "span.here" : "span", {}, make("span.n", {}, String(n).padStart(4) + "  "), lines[n], "\n"));
+  const code = keys.map(n => make(n === line ? "span.here" : "span", {}, make("span.n", {}, String(n).padStart(4) + "  "), lines[n], n === line ? "" : "\n"));
   return section("The line", true, make("p.faint", { title: file }, `${short}:${line}, in ${inside}`),
     keys.length ? make("pre", {}, code) : make("p.faint", {}, "the file could not be read"));
 }
