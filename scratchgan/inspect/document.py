@@ -8,6 +8,7 @@ left out, and ``notices`` says in words what that was.
 from __future__ import annotations
 
 import base64
+import inspect as python
 import linecache
 import math
 import platform
@@ -145,10 +146,13 @@ def _flow(flow: Flow) -> list[Any]:
 def _settings(function: Any) -> str:
     """Return the constants of a Function (stride, slope, axes, ...) as text."""
     parts = []
+    given = python.signature(type(function)).parameters  # what forward remembers is no setting
     for name, value in vars(function).items():
+        if name not in given:
+            continue
         if hasattr(value, "settings"):
             parts += [f"{k}={v}" for k, v in value.settings.items() if v is not None]
-        elif name != "geometry" and not hasattr(value, "dtype") and not name.startswith("_"):
+        elif not hasattr(value, "dtype"):
             parts.append(f"{name}={value!r}"[:80])
     return ", ".join(parts)[:300]
 

@@ -14,8 +14,8 @@ from .tape import Tape
 def record_program(path: Path, arguments: list[str] | None = None, **options: Any) -> Tape:
     """Run a Python file as ``python FILE ARGUMENTS`` would, and return its recording.
 
-    An exception of the program ends the recording, and is in ``tape.error``; `SystemExit` and Ctrl-C too. ``options`` are
-    those of `record`. Raises OSError if there is no such file.
+    An exception of the program ends the recording, and is in ``tape.error``; `SystemExit` and Ctrl-C too. ``options``
+    are those of `record`. Raises OSError if there is no such file.
     """
     with path.open("rb"):
         pass  # so that a file that is not there is an OSError of this program, and not of the other

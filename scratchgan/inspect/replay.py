@@ -22,7 +22,7 @@ import numpy as np
 from ..autograd import Node, grad
 from ..recording import recording
 from ..tensor import Tensor
-from .events import Application, Pullback, Walk
+from .events import Application, Input, Pullback, Walk
 
 if TYPE_CHECKING:
     from .tape import Tape
@@ -179,8 +179,7 @@ def _gradient(tape: Tape, end: int, wanted: set[int]) -> dict[int, float]:
     arrived: dict[tuple[str, int], np.ndarray] = {("made", end): np.ones_like(last)}
     useful: dict[int, bool] = {}
     for index in sorted(seen):
-        xs = tape.application(index).inputs
-        useful[index] = any(x.flows and (x.leaf in wanted or useful.get(x.maker or -1, False)) for x in xs)
+        useful[index] = any(_leads(x, wanted, useful) for x in tape.application(index).inputs)
     with recording(False), np.errstate(all="ignore"):
         for index in sorted(seen, reverse=True):
             gy = arrived.pop(("made", index), None)
@@ -189,7 +188,7 @@ def _gradient(tape: Tape, end: int, wanted: set[int]) -> dict[int, float]:
             event = tape.application(index)
             if event.several or event.earlier:
                 raise ReplayError(f"{event.name} cannot be asked again")
-            needs = tuple(x.flows and (x.leaf in wanted or useful.get(x.maker or -1, False)) for x in event.inputs)
+            needs = tuple(_leads(x, wanted, useful) for x in event.inputs)
             keep = event.function.saves_inputs
             xs = [
                 Tensor(_array(tape, x.value)) if keep is True or (keep and keep[i]) else None
@@ -203,6 +202,13 @@ def _gradient(tape: Tape, end: int, wanted: set[int]) -> dict[int, float]:
                     before = arrived.get(key)  # type: ignore[arg-type]
                     arrived[key] = gx.data if before is None else before + gx.data  # type: ignore[index]
     return {leaf: float(np.linalg.norm(arrived[("leaf", leaf)])) for leaf in wanted if ("leaf", leaf) in arrived}
+
+
+def _leads(x: Input, wanted: set[int], useful: dict[int, bool]) -> bool:
+    """Whether a gradient that goes back through an input reaches a leaf that is wanted."""
+    if not x.flows:
+        return False
+    return x.leaf in wanted if x.maker is None else useful.get(x.maker, False)
 
 
 def _array(tape: Tape, value: int) -> np.ndarray:

@@ -74,8 +74,8 @@ def written(row: Row, forward: Application, of: int, weights: np.ndarray | None)
     """Return a row as JSON. e: element; gx: its recorded value; t: what the products add up to; n: how many are not 0.
 
     For a gy of four axes, plane: [image, channel] that is shown, box: [top, left, height, width] of the window in it,
-    and p and g: partials and gy there. For another gy, j: flat indices, p, g. rest: [how many others, their sum]. w: the
-    filter as it is stored, where the window shows it turned.
+    and p and g: partials and gy there. For another gy, j: flat indices, p, g. rest: [how many others, their sum]. w:
+    the filter as it is stored, where the window shows it turned.
     """
     from .document import encoded
 

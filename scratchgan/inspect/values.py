@@ -119,8 +119,8 @@ def picture(array: np.ndarray, most: int = 16, side: int = 32) -> np.ndarray | N
     """Return tiles (K,h,w) or (K,h,w,3) of an array that is images, channels or a filter bank; None if it is neither.
 
     An array (N,C,H,W) of 1 or 3 channels and some size is images, of N; with kernels of up to 7 x 7 it is a filter
-    bank, of N filters' first channels; anything else of four axes shows the channels of its first image. Each is thinned
-    to at most ``side`` pixels.
+    bank, of N filters' first channels; anything else of four axes shows the channels of its first image. Each is
+    thinned to at most ``side`` pixels.
     """
     if array.ndim != 4 or 0 in array.shape or array.dtype.kind != "f" or array.shape[2] * array.shape[3] < 4:
         return None
