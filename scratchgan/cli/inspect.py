@@ -1,4 +1,4 @@
-"""Record one real step, forward and backward, and write it as a page: one HTML file, to open in a browser from the disk.
+"""Record one real step, forward and backward, and write it as a page: one HTML file, to open in a browser.
 
 A Python file is run, and all that it computes with Tensors is recorded. Of a run's folder, the training step after its
 newest checkpoint (or --step) is taken and recorded, on a copy. Two pages are compared with --compare."""

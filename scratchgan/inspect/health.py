@@ -17,8 +17,8 @@ VANISHED = 1e-7
 
 @dataclass(frozen=True)
 class Trouble:
-    """``what``: "NaN", "inf", "vanished", "exploded", or "vanished along the way", of input ``input``'s gradient (for an
-    Application, of that output)."""
+    """``what``: "NaN", "inf", "vanished", "exploded", or "vanished along the way", of the gradient of input ``input``
+    (for an Application, of that output)."""
 
     event: int
     what: str

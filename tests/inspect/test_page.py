@@ -190,7 +190,8 @@ def test_the_examples_run_and_are_recorded(path, capsys) -> None:
 class TestPrograms:
     def test_a_program_that_raises(self, tmp_path) -> None:
         (tmp_path / "p.py").write_text(
-            "from scratchgan import Tensor\nx = Tensor([1.0, 2.0], requires_grad=True)\ny = x * 2.0\nraise KeyError('half-way')\n"
+            "from scratchgan import Tensor\nx = Tensor([1.0, 2.0], requires_grad=True)\n"
+            "y = x * 2.0\nraise KeyError('half-way')\n"
         )
         tape = record_program(tmp_path / "p.py")
         assert tape.error[0] == "KeyError: 'half-way'"

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from scratchgan import Function, Tensor, grad, no_grad, nn, ops
+from scratchgan import Function, Tensor, grad, nn, no_grad, ops
 from scratchgan.autograd import Node
 from scratchgan.inspect import part, record
 from scratchgan.optim import SGD
