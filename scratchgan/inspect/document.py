@@ -8,6 +8,7 @@ left out, and ``notices`` says in words what that was.
 from __future__ import annotations
 
 import base64
+import functools
 import inspect as python
 import linecache
 import math
@@ -146,7 +147,7 @@ def _flow(flow: Flow) -> list[Any]:
 def _settings(function: Any) -> str:
     """Return the constants of a Function (stride, slope, axes, ...) as text."""
     parts = []
-    given = python.signature(type(function)).parameters  # what forward remembers is no setting
+    given = _parameters(type(function))  # what forward remembers is no setting
     for name, value in vars(function).items():
         if name not in given:
             continue
@@ -157,6 +158,11 @@ def _settings(function: Any) -> str:
     return ", ".join(parts)[:300]
 
 
+@functools.cache
+def _parameters(kind: type) -> frozenset[str]:
+    return frozenset(python.signature(kind).parameters)
+
+
 def _place(source: Source, files: dict[str, dict[str, str]], around: int = 4) -> list[Any]:
     lines, name = linecache.getlines(source.file), _shown_path(source.file)
     shown = files.setdefault(name, {})
@@ -165,6 +171,7 @@ def _place(source: Source, files: dict[str, dict[str, str]], around: int = 4) ->
     return [name, source.line, source.function]
 
 
+@functools.cache
 def _shown_path(file: str) -> str:
     """Return a path as a reader knows it: from the folder that the program runs in, or from the package's name on."""
     for root in (Path.cwd(), Path(__file__).parents[2]):

@@ -47,7 +47,13 @@ class Row:
     @property
     def total(self) -> float:
         """What the products add up to, in float64; ``gx`` but for rounding."""
-        return float((self.gy.astype(np.float64) * self.partials).sum())
+        return float(self.products.sum())
+
+    @property
+    def products(self) -> np.ndarray:
+        """gy * partials in float64; 0 where y does not depend on the element, whatever gy is there."""
+        with np.errstate(all="ignore"):
+            return np.where(self.partials != 0, self.gy.astype(np.float64) * self.partials, 0.0)
 
 
 class Replay:

@@ -83,7 +83,7 @@ def written(row: Row, forward: Application, of: int, weights: np.ndarray | None)
     hit = np.flatnonzero(partials)
     data: dict[str, Any] = {"e": list(row.element), "gx": _number(row.gx), "t": _number(row.total), "n": int(hit.size)}
     if gy.ndim == 4 and hit.size:
-        products = np.abs(partials.astype(np.float64) * gy).sum((2, 3))
+        products = np.abs(row.products).sum((2, 3))
         seen = (partials != 0).any((2, 3))
         image, channel = (int(k) for k in np.unravel_index(np.where(seen, products, -1).argmax(), products.shape))
         if of == 1 and seen[0].any():  # a weight's window goes over every image: show the first
@@ -92,7 +92,7 @@ def written(row: Row, forward: Application, of: int, weights: np.ndarray | None)
         lines, columns = np.flatnonzero((plane != 0).any(1)), np.flatnonzero((plane != 0).any(0))
         top, left = int(lines[0]), int(columns[0])
         box = np.s_[top : int(lines[-1]) + 1, left : int(columns[-1]) + 1]
-        part = float((plane.astype(np.float64) * gy[image, channel]).sum())
+        part = float(row.products[image, channel].sum())
         count = int(np.count_nonzero(plane))
         data |= {
             "plane": [image, channel], "size": list(gy.shape), "box": [top, left, *plane[box].shape],
@@ -104,10 +104,10 @@ def written(row: Row, forward: Application, of: int, weights: np.ndarray | None)
             data["w"] = encoded(weights[channel, group])
             data["wsh"] = list(weights.shape[2:])
         return data
-    order = hit[np.argsort(-np.abs(partials.ravel()[hit].astype(np.float64) * gy.ravel()[hit]), kind="stable")]
+    order = hit[np.argsort(-np.abs(row.products.ravel()[hit]), kind="stable")]
     listed = np.sort(order[:_LISTED])
     p, g = partials.ravel()[listed], gy.ravel()[listed]
-    total = float((p.astype(np.float64) * g).sum())
+    total = float(row.products.ravel()[listed].sum())
     data |= {
         "size": list(gy.shape), "j": listed.tolist(), "p": encoded(p), "g": encoded(g), "d": str(gy.dtype),
         "rest": [int(hit.size - listed.size), _number(row.total - total if hit.size > listed.size else 0.0)],

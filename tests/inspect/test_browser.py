@@ -83,6 +83,11 @@ class Page:
         )  # fmt: skip
         self.settle()
 
+    def go(self, tape, event):
+        """Go to an event of a tape, and wait for its panel."""
+        steps = [e.index for e in tape.events if e.kind != "apply" or e.parent is None or e.tracked]
+        self.scrub(steps.index(event) + 1)
+
     def settle(self):
         self.driver.execute_async_script(
             "const done = arguments[0]; setTimeout(() => requestAnimationFrame(done), 120)"
@@ -131,7 +136,7 @@ def printed(x):
 def test_the_tape_is_stepped_through(opened) -> None:
     tape = example("two_layers")
     page = opened(tape)
-    steps = int(page.run("return STEPS_FOR_TEST = Number(document.getElementById('scrub').max) + 1"))
+    steps = int(page.run("return Number(document.getElementById('scrub').max) + 1"))
     assert page.text("#where").startswith(f"step 1 of {steps}")
     from selenium.webdriver.common.keys import Keys
 
@@ -175,7 +180,7 @@ def test_every_number_of_a_small_gradient_is_pythons(opened) -> None:
     tape = example("softmax")
     page = opened(tape)
     last = tape.pullbacks[-1]
-    page.scrub(int(page.run("return document.getElementById('scrub').max")) + 1)
+    page.go(tape, last.index)
     expected = [printed(x) for x in tape.store.values[last.gxs[0]].array.ravel()]
     cells = page.texts(f"[data-edge='{last.index}:0'] table.cells td")
     assert cells[-len(expected) :] == expected
@@ -187,13 +192,7 @@ def test_every_number_of_a_small_gradient_is_pythons(opened) -> None:
 def test_shares_add_up_on_the_page(opened) -> None:
     tape = example("batch_norm")
     page = opened(tape)
-    for pull in tape.pullbacks:
-        if len(pull.flows[0]) > 1:
-            page.run("showForTest = arguments[0]", pull.index)
-    step = 1 + [e.index for e in tape.events if e.parent is None or e.kind != "apply"].index(
-        next(p for p in tape.pullbacks if len(p.flows[0]) > 1).index
-    )
-    page.scrub(step)
+    page.go(tape, next(p.index for p in tape.pullbacks if len(p.flows[0]) > 1))
     assert page.text("table.flows tr:last-child td:last-child") == "100 %"
 
 
@@ -220,7 +219,8 @@ def test_a_wrong_vjp_is_red_on_its_edge_and_nowhere_else(opened) -> None:
         page.scrub(step)
         if page.text("#where b") == "backward":
             for edge, verdict in page.run(
-                "return [...document.querySelectorAll('[data-edge]')].map(e => [e.dataset.edge, e.querySelector('[data-verdict]').dataset.verdict])"
+                "return [...document.querySelectorAll('[data-edge]')]"
+                ".map(e => [e.dataset.edge, e.querySelector('[data-verdict]').dataset.verdict])"
             ):
                 seen[edge] = verdict
     wrong = next(p.index for p in tape.pullbacks if tape.application(p.of).name == "Tripled")
@@ -245,7 +245,7 @@ def test_where_did_it_go_wrong(opened) -> None:
 def test_a_program_that_raised_opens_where_it_ended(opened) -> None:
     x = Tensor(np.ones((2, 3)), requires_grad=True)
     with pytest.raises(ValueError, match="matmul"), record() as tape:
-        (x * 2.0) @ x  # noqa: B018
+        (x * 2.0) @ x
     page = opened(tape)
     assert "The program did not finish: ValueError: matmul" in page.text("#notices")
 
@@ -295,7 +295,8 @@ def test_every_exercise_is_solved_and_failed(opened) -> None:
     page.view("ninja")
     for i, exercise in enumerate(course()):
         page.run(
-            "const s = document.getElementById('exercise'); s.value = arguments[0]; s.dispatchEvent(new Event('change'))",
+            "const s = document.getElementById('exercise'); s.value = arguments[0];"
+            "s.dispatchEvent(new Event('change'))",
             i,
         )
         for answer, right in ((exercise["solution"], True), ("0 * " + exercise["by"], False)):
@@ -378,18 +379,12 @@ def test_a_g28_step(opened, g28, tmp_path) -> None:
     assert page.ready < 2000
     page.picture("g28_graph")
     first = next(
-        p for p in g28.pullbacks
-        if g28.application(p.of).module == "discriminator.0" and g28.application(p.of).part == "D on real" and p.gxs[1] is not None
-    )  # fmt: skip
-    steps = page.run("return [...Array(Number(document.getElementById('scrub').max) + 1).keys()]")
-    for step in steps:
-        page.run(
-            "const s = document.getElementById('scrub'); s.value = arguments[0]; s.dispatchEvent(new Event('input'))",
-            step,
-        )
-        if "vjp of Convolve · discriminator.0 · D on real" in page.text("#where"):
-            break
-    page.settle()
+        p
+        for p in g28.pullbacks
+        if (g28.application(p.of).module, g28.application(p.of).part) == ("discriminator.0", "D on real")
+    )
+    page.go(g28, first.index)
+    assert "vjp of Convolve · discriminator.0 · D on real" in page.text("#where")
     page.click(f"[data-edge='{first.index}:1'] td[data-element='0,0,1,2']")
     row = g28.row(first.index, 1, (0, 0, 1, 2))
     assert row.total == pytest.approx(row.gx, rel=1e-3)

@@ -70,6 +70,7 @@ function windowOf(row, forward, input) {
     figure("= product", grid(products, height, width))));
   else out.push(make("p.faint", {}, `The window has ${count(height * width)} elements; they are drawn, not written.`));
   if (row.w) out.push(turned(row, p));
+  if (input === 1 && forward.n === "Convolve") out.push(make("p", {}, "The partial derivatives are the pixels that this weight met, one in each window: its gradient adds up pixel times gy. For all weights together that is x convolved with gy."));
   return out;
 }
 
