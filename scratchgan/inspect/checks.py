@@ -160,7 +160,7 @@ def _case(forward: Application, arrays: list[Any]) -> tuple[list[np.ndarray], st
 
 def _on_the_plain_path(forward: Application, arrays: list[np.ndarray], verdict: Verdict, seed: int) -> Verdict:
     """Hold the vjp of a plain convolution against the other path of its kernels, if it passed everything else."""
-    geometry = getattr(forward.function, "geometry", None)
+    geometry: Any = getattr(forward.function, "geometry", None)
     if forward.name != "Convolve" or not hasattr(geometry, "stride") or verdict.verdict != "PASS" or verdict.input > 1:
         return verdict
     from ..kernels.conv.paths import PATHS  # with Numba

@@ -13,6 +13,7 @@ import inspect as python
 import linecache
 import math
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +148,8 @@ def _flow(flow: Flow) -> list[Any]:
 def _settings(function: Any) -> str:
     """Return the constants of a Function (stride, slope, axes, ...) as text."""
     parts = []
-    given = _parameters(type(function))  # what forward remembers is no setting
+    kind: Any = type(function)
+    given = _parameters(kind)  # what forward remembers is no setting
     for name, value in vars(function).items():
         if name not in given:
             continue
@@ -159,7 +161,7 @@ def _settings(function: Any) -> str:
 
 
 @functools.cache
-def _parameters(kind: type) -> frozenset[str]:
+def _parameters(kind: Callable[..., Any]) -> frozenset[str]:
     return frozenset(python.signature(kind).parameters)
 
 
@@ -194,7 +196,8 @@ def _values(tape: Tape, full: bool) -> list[dict[str, Any]]:
 
 def _inner_values(tape: Tape) -> set[int]:
     """Return the values that only the operators inside of a vjp saw, which are shown only as its steps."""
-    inner, outer = set(), set()
+    inner: set[int] = set()
+    outer: set[int] = set()
     for event in tape.events:
         if isinstance(event, Application):
             used = {x.value for x in event.inputs} | set(event.outputs)

@@ -51,7 +51,7 @@ def backward_trouble(tape: Tape) -> Trouble | None:
     """
     troubles = [t for pull in tape.pullbacks for t in _of_pullback(tape, pull)]
     broken = [t for t in troubles if t.what in ("NaN", "inf")]
-    return (broken or troubles or [None])[0]
+    return next(iter(broken or troubles), None)
 
 
 def _of_pullback(tape: Tape, pull: Pullback) -> list[Trouble]:

@@ -75,4 +75,4 @@ def read_page(path: Path) -> dict[str, Any]:
 
     if known != FORMAT:
         raise PageError(f"{path} was written in format {known}, and this is format {FORMAT}: write it again")
-    return document  # type: ignore[no-any-return]
+    return document

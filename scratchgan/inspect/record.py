@@ -47,7 +47,7 @@ def record(
     token = _current.set(tape)
     around = [(Module, "__call__", recorder.module_call), (Optimizer, "step", recorder.optimizer_step)]
     try:
-        with watched(recorder.apply, recorder.pull, recorder.walk), exchanged(*around):  # type: ignore[arg-type]
+        with watched(recorder.apply, recorder.pull, recorder.walk), exchanged(*around):
             yield tape
     except BaseException as error:
         tape.error = f"{type(error).__name__}: {error}", [str(n) for n in getattr(error, "__notes__", ())]

@@ -199,7 +199,7 @@ def _gradient(tape: Tape, end: int, wanted: set[int]) -> dict[int, float]:
             xs = [
                 Tensor(_array(tape, x.value)) if keep is True or (keep and keep[i]) else None
                 for i, x in enumerate(event.inputs)
-            ]  # type: ignore[assignment]
+            ]
             y = Tensor(_array(tape, event.outputs[0])) if event.function.saves_output else None
             gxs = event.function.backward(needs, Tensor(gy), y, *xs)
             for x, need, gx in zip(event.inputs, needs, gxs if isinstance(gxs, tuple) else (gxs,), strict=True):
