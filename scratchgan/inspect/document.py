@@ -87,8 +87,10 @@ def live_bytes(tape: Tape) -> list[int]:
 
 
 def _event(tape: Tape, event: Event, files: dict[str, dict[str, str]], costs: dict[int, Any]) -> dict[str, Any]:
-    """k: kind; p: parent; t: ns; q: part; m: module, z: its call; s: [file, line, function]."""
+    """k: kind; p: parent; t: ns, j: with compiling; q: part; m: module, z: its call; s: [file, line, function]."""
     data: dict[str, Any] = {"k": event.kind, "t": event.ns}
+    if event.compiled:
+        data["j"] = 1
     if event.parent is not None:
         data["p"] = event.parent
     if event.part:

@@ -41,7 +41,8 @@ class Input:
 class Event:
     """``index``: its number. ``parent``: the Pullback or Walk that it is part of. ``ns``: nanoseconds that it took,
     without the recording's own work; None if it did not finish. ``part`` and ``module``: see `Tape.part` and
-    `scratchgan.inspect.names`; ``call``: the number of the network's call that it is in (`Tape.calls`)."""
+    `scratchgan.inspect.names`; ``call``: the number of the network's call that it is in (`Tape.calls`).
+    ``compiled``: whether its time has the compiling of a kernel in it, which a second run has not."""
 
     index: int
     parent: int | None = None
@@ -50,6 +51,7 @@ class Event:
     module: str = ""
     call: int | None = None
     source: Source | None = None
+    compiled: bool = False
 
     kind = "event"
 

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from time import perf_counter_ns as now
 from typing import Any
 
+from .. import kernels
 from ..autograd import Node, watched
 from ..nn import Module
 from ..optim import Optimizer
@@ -47,7 +48,11 @@ def record(
     token = _current.set(tape)
     around = [(Module, "__call__", recorder.module_call), (Optimizer, "step", recorder.optimizer_step)]
     try:
-        with watched(recorder.apply, recorder.pull, recorder.walk), exchanged(*around):
+        with (
+            kernels.on_compile(recorder.compiling),
+            watched(recorder.apply, recorder.pull, recorder.walk),
+            exchanged(*around),
+        ):
             yield tape
     except BaseException as error:
         tape.error = f"{type(error).__name__}: {error}", [str(n) for n in getattr(error, "__notes__", ())]
@@ -95,6 +100,12 @@ class Recorder:
             event.call = self._calls[-1]
         event.source = source_here(vjp)
         self.events.append(event)
+
+    def compiling(self, kernel: str) -> None:
+        """Mark the event that is running, and those around it: a kernel is compiled in its time."""
+        if self.events and not self._elsewhere():
+            for event in (self.events[-1], *self._parents):
+                event.compiled = True
 
     # Forward
 

@@ -19,7 +19,7 @@ def summary(tape: Tape) -> str:
     """Return what was recorded: one line for each operator and each vjp, what it took, and what went wrong."""
     if not tape.events:
         return "nothing was recorded: no operator was applied to a Tensor inside the block, on this thread"
-    lines = [line for event in tape.events if (line := _line(tape, event))]
+    lines = [line + ", with compiling" * event.compiled for event in tape.events if (line := _line(tape, event))]
     if len(lines) > 2 * _SHOWN:
         left = len(lines) - 2 * _SHOWN
         lines = [*lines[:_SHOWN], f"  ... {left} lines more ...", *lines[-_SHOWN:]]

@@ -202,7 +202,7 @@ function paint() {
     if (!words) continue;
     const mx = (x0 + x1) / 2, my = (y0 + y1) / 2;
     if (e.wall) { g.fillStyle = wall; g.fillRect(mx - 22, my - 3, 44, 2.5); g.fillRect(mx - 22, my + 2, 44, 2.5); }
-    if (scale > 0.55 && e.a.leaf === undefined) {
+    if (scale > 0.55 && e.a.leaf === undefined && !e.b.into.some(o => o.a === e.a && o.slot < e.slot)) {
       g.font = "11px system-ui, sans-serif";
       const text = e.wall ? "detached" : shape(v.sh);
       const width = g.measureText(text).width + 6, lx = x0 * 0.8 + x1 * 0.2, ly = y0 * 0.8 + y1 * 0.2 + 3;
@@ -228,7 +228,7 @@ function paint() {
       if (share !== null) {
         g.font = "bold 11px system-ui, sans-serif";
         g.fillStyle = hue.backward;
-        g.fillText(percent(share), x0 * 0.3 + x1 * 0.7 + 20, y0 * 0.3 + y1 * 0.7);
+        g.fillText(percent(share), x1 + (entry(e) < 0 ? -26 : 26), y1 - 8);
       }
     }
   }

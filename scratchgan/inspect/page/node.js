@@ -115,8 +115,8 @@ function ruleOf(f) {
 }
 
 function costs(apply, pulls) {
-  const row = (name, e) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, duration(e.t)),
-    make("td", {}, e.c[0] === null ? "no formula" : count(e.c[0])), make("td", {}, bytes(e.c[1])), make("td", {}, e.c[2] === null ? "–" : percent(e.c[2])));
+  const row = (name, e) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, duration(e.t), e.j ? " (with compiling)" : ""),
+    make("td", {}, e.c[0] === null ? "no formula" : count(e.c[0])), make("td", {}, bytes(e.c[1])), make("td", {}, e.c[2] === null || e.j ? "–" : percent(e.c[2])));
   const e = EVENTS[apply];
   return section("What it cost", true, make("div.scroll", {}, make("table", {}, make("tbody", {},
     make("tr", {}, ["", "time", "FLOPs", "bytes moved", "of the roofline"].map(t => make("th", { scope: "col" }, t))),

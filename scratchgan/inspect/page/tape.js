@@ -67,7 +67,7 @@ function refresh() {
   scrub.setAttribute("aria-valuetext", `step ${n + 1}: ${title(state.event)}`);
   const of = isPull(e) ? EVENTS[e.a] : e;
   where.replaceChildren(`step ${count(n + 1)} of ${count(STEPS.length)} · `, make(`b.${phase(state.event)}`, {}, PHASES[phase(state.event)]),
-    ` · ${title(state.event)}${of.m ? ` · ${of.m}` : ""}${PART[state.event] ? ` · ${PART[state.event]}` : ""} · ${duration(e.t)} · ${bytes(TAPE.live[state.event])} alive`);
+    ` · ${title(state.event)}${of.m ? ` · ${of.m}` : ""}${PART[state.event] ? ` · ${PART[state.event]}` : ""} · ${duration(e.t)}${e.j ? " (with compiling)" : ""} · ${bytes(TAPE.live[state.event])} alive`);
   drawGraph();
   clearTimeout(state.filling);
   state.filling = setTimeout(fillPanel, state.drawn ? 40 : 0);
