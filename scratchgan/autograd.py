@@ -25,20 +25,20 @@ from __future__ import annotations
 
 import itertools
 import operator
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from .device import Array
 from .guard import fingerprint, frozen
 from .place import Place, describe, users_place
-from .recording import is_grad_enabled, recording
+from .recording import exchanged, is_grad_enabled, recording
 from .tensor import Tensor, as_tensor
 
 _clock = itertools.count()
 
 # Where a gradient flows to: a Node and which of its outputs, or a leaf Tensor and 0.
 Edge: TypeAlias = "tuple[Node | Tensor, int]"
-
 # The shape and dtype of an output.
 Kind: TypeAlias = "tuple[tuple[int, ...], Any]"
 
@@ -88,8 +88,7 @@ class Function:
             if x.requires_grad:
                 tracked = True
         result = self.forward(*arrays)
-        if tracked:
-            tracked = is_grad_enabled()
+        tracked = tracked and is_grad_enabled()
         if type(result) is tuple:
             outputs = tuple([frozen(y, arrays) for y in result])
             node = Node(self, inputs, outputs, several=True) if tracked else None
@@ -215,8 +214,7 @@ class Node:
         except Exception as error:
             error.add_note(f"in the gradient of {self.name}, applied at {self.where}")
             raise
-        if type(gxs) is not tuple:
-            gxs = (gxs,)
+        gxs = gxs if type(gxs) is tuple else (gxs,)
         if len(gxs) != len(xs):
             raise AutogradError(
                 f"{self.name}.backward returned {len(gxs)} gradients for {len(xs)} inputs (applied at {self.where})"
@@ -258,9 +256,7 @@ def grad(
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     for i, x in enumerate(inputs):
         if not x.requires_grad:
-            raise ValueError(
-                f"grad: inputs[{i}] {x.shape} does not require a gradient; make it with requires_grad=True"
-            )
+            raise ValueError(f"grad: inputs[{i}] {x.shape} does not require a gradient: use requires_grad=True")
     if create_graph and not retain_graph:
         raise ValueError("grad: create_graph=True makes a graph that leads through this one; do not free it")
     found = _sweep(outputs, _cotangents("grad", outputs, grad_outputs), inputs, create_graph, retain_graph)
@@ -302,9 +298,7 @@ def _cotangents(caller: str, outputs: list[Tensor], given: Any) -> list[Tensor]:
     result = []
     for i, (y, gy) in enumerate(zip(outputs, cotangents, strict=True)):
         if not y.requires_grad:
-            raise ValueError(
-                f"{caller}: outputs[{i}] {y.shape} was not computed from anything that requires a gradient"
-            )
+            raise ValueError(f"{caller}: outputs[{i}] {y.shape} was not computed from anything with a gradient")
         if gy is None:
             if y.size != 1:
                 raise ValueError(
@@ -397,3 +391,8 @@ def _sum(a: Tensor, b: Tensor) -> Tensor:
 def _hooked(hook: Callable[[Tensor], Tensor | None], g: Tensor | None) -> Any:
     replacement = None if g is None else hook(g)
     return g if replacement is None else replacement
+
+
+def watched(apply: Any, pull: Any, walk: Any) -> Any:
+    """Stand round every application, vjp and walk in a block; the methods are exchanged, so it costs others nothing."""
+    return exchanged((Function, "__call__", apply), (Node, "backward", pull), (sys.modules[__name__], "_sweep", walk))

@@ -32,3 +32,21 @@ def enable_grad() -> Any:
 
 #: Return whether operators are recorded here and now. Every operator asks, so it is the switch's own method.
 is_grad_enabled: Callable[[], bool] = _switch.get
+
+
+@contextmanager
+def exchanged(*places: tuple[Any, str, Callable[[Callable[..., Any]], Callable[..., Any]]]) -> Iterator[None]:
+    """Within the block, call ``around(original)`` in place of ``owner.name``, for each (owner, name, around).
+
+    This is how something may watch what is called without a question in the path of every call: where nothing is
+    exchanged, the code that runs is the code that was written. It holds for every thread, so ``around`` must let the
+    calls of others through.
+    """
+    originals = [(owner, name, vars(owner)[name]) for owner, name, _ in places]
+    try:
+        for (owner, name, original), (*_, around) in zip(originals, places, strict=True):
+            setattr(owner, name, around(original))
+        yield
+    finally:
+        for owner, name, original in originals:
+            setattr(owner, name, original)

@@ -23,8 +23,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 COMMANDS = (
-    "train", "sample", "interpolate", "mix", "project", "directions", "evaluate", "zoo", "quiz", "data", "gradcheck",
-    "doctor",
+    "train", "sample", "interpolate", "mix", "project", "directions", "evaluate", "zoo", "quiz", "data", "inspect",
+    "gradcheck", "doctor",
 )  # fmt: skip
 
 _DESCRIPTION = """\
@@ -39,6 +39,7 @@ examples:
   scratchgan interpolate runs/toyfaces --out walk.gif
   scratchgan evaluate runs/toyfaces         how good are its faces?
   scratchgan data toyfaces --out sheet.png  look at a data set
+  scratchgan inspect runs/toyfaces         one step, forward and backward, in a page
   scratchgan doctor                         what is installed, and does it work?
 
 `scratchgan COMMAND --help` explains a command."""

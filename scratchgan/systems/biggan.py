@@ -148,6 +148,13 @@ class Biggan(ImageSystem):
         losses = [self.loss.generator(self.networks["discriminator"](fake, labels)) for fake, labels in fakes]
         update("g", sum(losses[1:], losses[0]) * (1 / parts))
 
+    def calls(self) -> dict[str, list[str]]:
+        parts, turns = self.own.accumulate, self.own.d_steps
+        return {
+            "discriminator": ["D on real and fake"] * (parts * turns) + ["G through D"] * parts,
+            "generator": ["G"] * (parts * turns),
+        }
+
     def _loss_of_d(self, real: Mapping[str, Array], fake: Tensor, labels: Array) -> tuple[Tensor, tuple[Any, Any]]:
         """Return D's loss as a part of an update, and its mean answers for real and generated images.
 

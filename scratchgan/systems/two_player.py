@@ -137,6 +137,11 @@ class TwoPlayer(System):
         loss = self.loss.generator(self.networks["discriminator"](fake))
         update("g", loss)
 
+    def calls(self) -> dict[str, list[str]]:
+        update = ["D on real", "D on fake", *(["D between them"] if self.own.loss == "wgan-gp" else [])]
+        turns = self.own.d_steps
+        return {"discriminator": [*(update * turns), "G through D"], "generator": ["G"] * turns}
+
     def _latents(self) -> Tensor:
         random, shape = self.random["latents"], (self.run.batch, self.own.latent)
         return Tensor(from_host(lambda: random.standard_normal(shape, np.float32), self.run.device))

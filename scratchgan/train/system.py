@@ -135,6 +135,13 @@ class System(ABC):
     def step(self, batch: Batches, update: Update) -> None:
         """Take one training step: ``batch.next()`` gives data, ``update(player, loss, metrics)`` changes weights."""
 
+    def calls(self) -> dict[str, list[str]]:
+        """Return what each call of a network in a step is for, in order, by the network's name; {} says nothing.
+
+        The inspector shows the operators of a step in these parts.
+        """
+        return {}
+
     def phase(self, step: int) -> str:
         """Name the kind of step that step number ``step``, from 0, is: those of one kind run the same operators."""
         return ""
