@@ -37,7 +37,8 @@ def record_run_step(folder: Path, step: int | None, on_notice: Callable[[str], N
         if step:
             shutil.copy2(checkpoint_path(checkpoints, step), checkpoint_path(copy.checkpoints, step))
         quiet = on_notice if step else (lambda text: None)  # that there is no checkpoint yet is meant here
-        eager = {"cuda_graph": "false"} if config.run.cuda_graph else {}  # a captured graph is launches that nothing sees
+        # A captured graph is launches that nothing sees.
+        eager = {"cuda_graph": "false"} if config.run.cuda_graph else {}
         steps_now = max(config.run.steps, step + 1)
         with Trainer.resume(copy.path, steps=steps_now, settings=eager, quiet=True, on_notice=quiet) as trainer:
             game, loader = trainer.game, trainer.state.loader
