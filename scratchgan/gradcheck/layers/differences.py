@@ -189,7 +189,7 @@ def _failure(line: Line, position: int, v: Array, gradient: Array, reason: str) 
         return line.slope(direction).value
 
     typical = float(np.max(np.abs(gradient), initial=0.0)) or 1.0
-    room = (1e-7 if trial.dtype == np.float64 else 1e-3) * typical
+    room = (1e-9 if trial.dtype == np.float64 else 1e-3) * typical
     limit = max(1, trial.policy.locate_limit // 8)
     mismatch = locate(directional, gradient, unit, tolerance=room, limit=limit, sides=SIDES)
     trial.notes.append(describe_remainder(line, v, gradient))
