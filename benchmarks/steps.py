@@ -30,7 +30,6 @@ SIDES = {
 NETWORKS = tuple(SIDES)
 
 
-
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     from .cli import default_threads
@@ -151,10 +150,7 @@ def command(options: argparse.Namespace) -> int:
         if network not in NETWORKS:
             raise ValueError(f"no step {network!r}; there are {', '.join(NETWORKS)}")
     cli.prepare(options.threads)
-    chosen = {
-        network: chosen_sides(options.impl, options.compile, network)
-        for network in options.networks or NETWORKS
-    }
+    chosen = {network: chosen_sides(options.impl, options.compile, network) for network in options.networks or NETWORKS}
     if any(side.startswith("pytorch") for sides in chosen.values() for side in sides):
         import torch
 

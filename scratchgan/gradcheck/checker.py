@@ -210,9 +210,13 @@ def _run_layers(trial: Trial, names: tuple[str, ...]) -> list[Finding]:
     if all(f.verdict is Verdict.PASS for f in findings) and not any(trial.args[i].size for i in trial.wanted):
         reason = "every argument is empty: there is no element to differentiate"
         findings.append(trial.finding("contract", Verdict.INCONCLUSIVE, reason=reason, comparisons=0))
-    if suspected and all(f.verdict is Verdict.PASS for f in findings) and screen.acquits(trial.wide):
-        reason = "the screen's equation failed at first and now it holds: not deterministic, or it keeps state"
-        findings.append(trial.finding("contract", Verdict.FAIL, reason=reason))
+    if suspected and all(f.verdict is Verdict.PASS for f in findings):
+        if screen.acquits(trial.wide):
+            reason = "the screen's equation failed at first and now it holds: not deterministic, or it keeps state"
+            findings.append(trial.finding("contract", Verdict.FAIL, reason=reason))
+        elif not screen.steady(trial):
+            reason = "the same call gives now this and now that: it is not deterministic, or keeps state between calls"
+            findings.append(trial.finding("contract", Verdict.FAIL, reason=reason))
     return findings
 
 

@@ -261,7 +261,7 @@ _COMPILATION = ("numba:compile", "numba:run_pass")
 def _listen(event: Any) -> None:
     """Hears of every compilation from now on; outside of a poisoned block that changes nothing."""
 
-    class Listener(event.Listener):  # type: ignore[misc]
+    class Listener(event.Listener):
         def on_start(self, event: Any) -> None:
             _poison.compilation(True)
 

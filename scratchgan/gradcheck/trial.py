@@ -171,12 +171,12 @@ class Trial:
         Where large terms cancel, that is more than the gradient's size would suggest.
         """
         rng = probes.stream(self.seed, "rounding")
-        drift = dict.fromkeys(self.wanted, np.inf)
-        for _ in range(2):  # the smaller of two: an operator that is wrong now and then is not excused by that
+        moved = []
+        for _ in range(3):
             args = [probes.nudge(rng, a, self.eps) for a in self.args]
-            moved = self.gradients([probes.nudge(rng, g, self.eps) for g in cotangents], args)
-            for i in self.wanted:
-                drift[i] = min(drift[i], float(np.max(np.abs(moved[i] - gradients[i]), initial=0.0)))
+            moved.append(self.gradients([probes.nudge(rng, g, self.eps) for g in cotangents], args))
+        # The smaller of two differences: an operator that is wrong now and then is not excused by that.
+        drift = {i: min(_apart(moved[0][i], moved[1][i]), _apart(moved[1][i], moved[2][i])) for i in self.wanted}
         largest = max((float(np.max(np.abs(g), initial=0.0)) for g in cotangents if g.dtype.kind == "f"), default=0.0)
         size = {i: float(np.max(np.abs(gradients[i]), initial=0.0)) for i in self.wanted}
         return {i: 32 * drift[i] + self.policy.ulps * self.eps * (size[i] + largest) for i in self.wanted}
@@ -227,6 +227,10 @@ class Trial:
             parts.append(f"{name} {_name(a.dtype)}{list(a.shape)}" if isinstance(a, np.ndarray) else f"{name}={a!r}")
         parts += [f"{key}={value!r}" for key, value in self.params.items()]
         return ", ".join(parts) or "no arguments"
+
+
+def _apart(a: Array, b: Array) -> float:
+    return float(np.max(np.abs(a - b), initial=0.0))
 
 
 @functools.lru_cache

@@ -1,4 +1,4 @@
-"""`scratchgan.gradcheck` needs NumPy and hypothesis only: by what it imports, and in an environment with nothing else."""
+"""`scratchgan.gradcheck` needs NumPy and hypothesis only: what it imports, and an environment with nothing else."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
                 package = ("scratchgan", "gradcheck", *path.relative_to(GRADCHECK).parts[:-1])
                 base = ".".join([*package[: len(package) - node.level + 1], *([base] if base else [])])
             yield node.lineno, base
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and node.args:
-            if isinstance(node.args[0], ast.Constant):
-                yield node.lineno, str(node.args[0].value)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from ((node.lineno, str(name.value)) for name in node.args[:1] if isinstance(name, ast.Constant))
 
 
 @pytest.mark.parametrize("path", sorted(GRADCHECK.rglob("*.py")), ids=lambda p: p.relative_to(GRADCHECK).as_posix())

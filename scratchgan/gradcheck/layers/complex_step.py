@@ -24,7 +24,7 @@ from .precision import unit_slope
 NAME = "complex step"
 _H = 2.0**-100
 #: Both sides are long computations, a matrix exponential by squaring for one: some hundred ulp are rounding.
-_ROOM = 32
+_ROOM = 8
 
 
 def derivative(trial: Trial, position: int, v: Array) -> list[Array] | str:
@@ -69,7 +69,7 @@ def _argument(trial: Trial, position: int) -> list[Finding]:
         return [trial.finding(NAME, Verdict.PASS, position)]
     if not abs(exact - probe.slope.value) <= 4 * probe.slope.bar:
         return trial.skip(NAME, f"{trial.names[position]}: the forward is not analytic, or not smooth here")
-    if _rounding(trial, position, v, gy, probes.stream(trial.seed, NAME, str(position))) > 0.1 * abs(exact - claimed):
+    if _rounding(trial, position, v, gy, probes.stream(trial.seed, NAME, str(position))) > 0.01 * abs(exact - claimed):
         return trial.skip(NAME, f"{trial.names[position]}: the forward is ill-conditioned here")
 
     def directional(w: Array) -> float:

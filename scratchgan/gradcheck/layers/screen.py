@@ -71,6 +71,18 @@ def acquits(trial: Trial) -> bool:
     return False
 
 
+def steady(trial: Trial, times: int = 6) -> bool:
+    """Whether the same call of the vjp has the same gradients several times in a row: what fails every third or fourth
+    time can fall between the layers' questions."""
+    try:
+        runs = [trial.gradients([g.copy() for g in trial.pair(0).gy], trial.args) for _ in range(times)]
+    except OperatorError:
+        return False
+    room = trial.policy.nondet_tol
+    kept = [[np.array(run[i]) for i in trial.wanted] for run in runs]
+    return all(np.all(np.abs(a - b) <= room) for run in kept for a, b in zip(run, kept[0], strict=True))
+
+
 def agrees(trial: Trial, gys: Sequence[Array], gradients: Sequence[Any]) -> bool:
     """Equation (1) alone, for a cotangent whose gradients are known: two calls of the forward."""
     linear = _of_degree_two(trial)

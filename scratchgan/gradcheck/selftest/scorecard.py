@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..op import Op
-from ..report import Report, Verdict
 from ..suites import Suite, report_of
 from .mutants import Mutant
 
@@ -41,7 +40,6 @@ class ScoreCard:
     title: str
     rows: tuple[Row, ...]
     false_alarms: tuple[str, ...] = ()
-    right_seconds: float = 0.0
 
     @property
     def kills(self) -> int:
@@ -104,13 +102,11 @@ def score(test: Callable[..., Any], mutants: Sequence[Mutant], *, title: str = "
     made: Suite | None = getattr(test, "suite", None)
     run: Callable[[Op], Any] = (lambda op: made.run(op, shrink=False)) if made else test
     alarms: list[str] = []
-    start = time.perf_counter()
     if made is not None:
         try:
             run(made.op)
         except Exception as error:
             alarms.append(f"{made.op.name}: {_first_line(error)}")
-    right = time.perf_counter() - start
     rows = []
     for mutant in mutants:
         start = time.perf_counter()
@@ -123,13 +119,7 @@ def score(test: Callable[..., Any], mutants: Sequence[Mutant], *, title: str = "
             layers = report.failing_layers if report is not None else (type(error).__name__,)
             message = str(report) if report is not None else _first_line(error)
         rows.append(Row(mutant.name, mutant.layers if made else (), layers, time.perf_counter() - start, message))
-    return ScoreCard(title or (made.op.name if made else "your test"), tuple(rows), tuple(alarms), right)
-
-
-def row_of(name: str, meant: tuple[str, ...], report: Report, seconds: float) -> Row:
-    """A row from one report: killed if its verdict is FAIL."""
-    layers = report.failing_layers if report.verdict is Verdict.FAIL else ()
-    return Row(name, meant, layers, seconds, str(report))
+    return ScoreCard(title or (made.op.name if made else "your test"), tuple(rows), tuple(alarms))
 
 
 def _first_line(error: BaseException) -> str:

@@ -198,9 +198,6 @@ def _resampling() -> dict[str, Any]:
         index = kernels.max_pool2d(x, kernel_size, stride=stride, padding=padding)[1]
         return kernels.max_pool2d_grad(gy, index, x.shape[2:])
 
-    def avg_pool_loops(x: Any, kernel_size: Any, stride: Any, padding: Any) -> Any:
-        return pool.avg_pool2d(x, kernel_size, stride, padding, True)
-
     enlarged = _drawn(strategies.upsample_geometry(2), 12)
     pooled = _drawn(strategies.pool_geometry(2), 12)
     same_size = Case((ArraySpec((1, 2, 3, 4)),), {"scale": (1, 1)})
