@@ -23,7 +23,7 @@ from .. import __version__
 from .costs import application_cost, ceilings, pullback_costs
 from .events import Application, Event, Flow, Pullback, Source, Update, Walk
 from .health import along_the_way, backward_trouble, forward_trouble
-from .replay import ReplayError, terms
+from .replay import terms
 from .rows import rows
 from .rules import key_of, rule
 from .values import Store, Value, picture, sample
@@ -299,6 +299,3 @@ def _notices(tape: Tape, full: bool, left: int) -> list[str]:
             "none. tape.row(pullback, input, element) computes any other."
         )
     return notices
-
-
-__all__ = ["FORMAT", "ReplayError", "document", "encoded", "live_bytes"]

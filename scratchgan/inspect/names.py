@@ -7,7 +7,6 @@ in its network. All of it is read only while something is recorded.
 
 from __future__ import annotations
 
-import linecache
 import os
 import sys
 from collections.abc import Iterator
@@ -108,10 +107,3 @@ class Names:
             self._of[id(tensor)] = found
             self._held.append(tensor)
         return found
-
-
-def surroundings(source: Source, around: int = 4) -> tuple[int, list[str]]:
-    """Return the number of the first line, and the lines, about the place of ``source``; none if there is no file."""
-    lines = linecache.getlines(source.file)
-    first = max(source.line - around, 1)
-    return first, [line.rstrip("\n") for line in lines[first - 1 : source.line + around]]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .costs import pullback_costs
-from .events import Application, Pullback
+from .events import Application
 from .replay import Replay, ReplayError, Row
 
 if TYPE_CHECKING:
@@ -117,6 +117,3 @@ def written(row: Row, forward: Application, of: int, weights: np.ndarray | None)
 
 def _number(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
-
-
-__all__ = ["Pullback", "chosen", "rows", "written"]

@@ -52,7 +52,7 @@ class Memory:
 @dataclass
 class Value:
     """One array. ``array``: a copy of it in the host's memory, None if it was not kept. ``memory``: number of its
-    Memory. ``mark``: the fingerprint of one that its owner could still write to."""
+    Memory."""
 
     index: int
     shape: tuple[int, ...]
