@@ -210,8 +210,8 @@ def _run_layers(trial: Trial, names: tuple[str, ...]) -> list[Finding]:
     if all(f.verdict is Verdict.PASS for f in findings) and not any(trial.args[i].size for i in trial.wanted):
         reason = "every argument is empty: there is no element to differentiate"
         findings.append(trial.finding("contract", Verdict.INCONCLUSIVE, reason=reason, comparisons=0))
-    if suspected and all(f.verdict is Verdict.PASS for f in findings):
-        if screen.acquits(trial.wide):
+    if suspected and not any(f.verdict is Verdict.FAIL for f in findings):
+        if all(f.verdict is Verdict.PASS for f in findings) and screen.acquits(trial.wide):
             reason = "the screen's equation failed at first and now it holds: not deterministic, or it keeps state"
             findings.append(trial.finding("contract", Verdict.FAIL, reason=reason))
         elif not screen.steady(trial):

@@ -187,7 +187,7 @@ def _now_and_then(drawn: DrawnOperator, rng: Generator) -> Op:
     def wrong(right: Any, gys: Any, arrays: Any) -> Gradients:
         gradients = right(gys, arrays)
         if next(calls) % 3 == 2:
-            gradients[0] = np.array(gradients[0])
+            gradients[0] = np.array(gradients[0], order="C")
             gradients[0].reshape(-1)[0] += 0.5
         return list(gradients)
 
@@ -316,19 +316,19 @@ def _tie_counted_twice(drawn: DrawnOperator, rng: Generator) -> Op | None:
 
 
 def _one_off(g: Array) -> Array:
-    out = np.array(g)
+    out = np.array(g, order="C")
     out.reshape(-1)[out.size // 2] += out.dtype.type(0.25)
     return out
 
 
 def _first_lost(g: Array) -> Array:
-    out = np.array(g)
+    out = np.array(g, order="C")
     out[..., 0] = 0
     return out
 
 
 def _read_only(g: Array) -> Array:
-    out = np.array(g)
+    out = np.array(g, order="C")
     out.flags.writeable = False
     return out
 
