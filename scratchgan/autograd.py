@@ -136,7 +136,7 @@ class Node:
             for i, t in enumerate(tensors):
                 if keep is True or (keep and keep[i]):
                     self.inputs[i] = t.data
-                    mark = fingerprint(t.data)
+                    mark = fingerprint(t.data, t._given)
                     if mark is not None:
                         self.fingerprints = {**(self.fingerprints or {}), i: mark}
         self.outputs: tuple[Array, ...] | None = outputs if function.saves_output else None
