@@ -289,12 +289,12 @@ def operator(**rules: Rule) -> Callable[[F], F]:
 
 
 def layer(**rules: Rule) -> Callable[[F], F]:
-    """Check the arguments of a layer's ``__init__``, as `operator` does those of a function."""
+    """Check the arguments of a layer's ``__init__``, as `operator` does those of a function; its class is named."""
 
     def decorate(function: F) -> F:
-        name = function.__qualname__.split(".")[-2]
-        RULES[name] = rules
-        return _of_several(function, name, rules, method=True)
+        apply = _of_several(function, "", rules, method=True)
+        apply.rules = rules
+        return apply  # type: ignore[no-any-return]
 
     return decorate
 
@@ -341,7 +341,7 @@ def _of_several(function: Any, name: str, rules: dict[str, Rule], method: bool =
     defaults = [p.default for p in parameters]
     readable = ", ".join(f"{n} ({ALIASES_OF[n]})" if n in ALIASES_OF else n for n in names)
 
-    def bound(given: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
+    def bound(name: str, given: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
         if len(given) > positional:
             raise TypeError(f"{name}: it takes {positional} arguments by position ({readable}), got {len(given)}")
         values: list[Any] = [*given, *defaults[len(given) :]]
@@ -349,7 +349,7 @@ def _of_several(function: Any, name: str, rules: dict[str, Rule], method: bool =
         for key, value in named.items():
             if key not in index:
                 raise TypeError(f"{name}: unknown argument {key!r}; it takes {readable}")
-            if index[key] in seen:
+            if index[key] in seen and values[index[key]] is not defaults[index[key]]:
                 own = names[index[key]]
                 other = f"{own} and {ALIASES_OF[own]} mean the same, give one" if own in ALIASES_OF else f"{own} twice"
                 raise TypeError(f"{name}: {other}")
@@ -365,18 +365,24 @@ def _of_several(function: Any, name: str, rules: dict[str, Rule], method: bool =
     @functools.wraps(function)
     def apply(*given: Any, **named: Any) -> Any:
         try:
-            own = given[:method]
-            if named or len(given) != count or keywords or method:
-                given = bound(given[method:], named)  # type: ignore[assignment]
-            checked = [v if v is d else c(name, n, v) for v, (n, c, d) in zip(given, checks, strict=True)]
+            if named or len(given) != count or keywords:
+                given = bound(name, given, named)  # type: ignore[assignment]
+            checked = [v if v is d else c(name, n, v) for v, (n, c, d) in zip(given, checks)]  # noqa: B905
             if keywords:
-                return function(*own, *checked[:positional], **dict(zip(keywords, checked[positional:], strict=True)))
-            return function(*own, *checked)
+                return function(*checked[:positional], **dict(zip(keywords, checked[positional:], strict=True)))
+            return function(*checked)
         except _ERRORS as error:
             _named(name, error)
             raise
 
-    return apply
+    @functools.wraps(function)
+    def make(self: Any, *given: Any, **named: Any) -> None:
+        name = type(self).__name__
+        values = bound(name, given, named)
+        checked = [v if v is d else c(name, n, v) for v, (n, c, d) in zip(values, checks, strict=True)]
+        function(self, *checked[:positional], **dict(zip(keywords, checked[positional:], strict=True)))
+
+    return make if method else apply
 
 
 def binary(*, floating: bool = False, masks: bool = True) -> Callable[[F], F]:

@@ -170,9 +170,9 @@ class PowerByExponent(Function):
 def _power_by_both(base: Tensor, exponent: Tensor) -> Tensor:
     """b**(e-1) * (1 + e*log(b)), which changes b**e with both. Where b is 0: 0 for e > 1, and infinite for e = 0."""
     zero, e = base.data == 0, exponent.data
-    vanishes, flat = Tensor(zero & (e > 1)), Tensor(zero & ((e > 1) | (e == 0)))
+    flat = Tensor(zero & ((e > 1) | (e == 0)))
     logarithm = log(where(flat, 1.0, base))
-    return power(base, exponent - 1.0) * (1.0 + exponent * logarithm) * where(vanishes, 0.0, 1.0)
+    return power(base, exponent - 1.0) * (1.0 + exponent * logarithm)
 
 
 class Exp(Function):
