@@ -18,7 +18,8 @@ def bce_with_logits(logits, target, gradient):
     weight = np.where(positive, 1 - target, target)
     e = np.exp(-size, dtype=np.float64)
     losses = np.log1p(e)
-    np.add(losses, size * weight, out=losses, where=weight != 0)  # an infinite logit that is right costs nothing
+    counts = weight != 0  # an infinite logit that is right costs nothing
+    losses[counts] += size[counts] * weight[counts]
     difference = weight - e / (1 + e)
     gradient[...] = np.where(positive, difference, -difference) / logits.size
     return np.asarray(losses.sum() / logits.size, logits.dtype)
