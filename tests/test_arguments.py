@@ -10,7 +10,7 @@ from scratchgan import DeviceError, Tensor, nn, ops
 from scratchgan.ops.arguments import RULES
 
 F32 = np.float32
-REFUSALS = (TypeError, ValueError, DeviceError)
+REFUSALS = (TypeError, ValueError, IndexError, DeviceError)
 
 
 def array(*shape: int) -> np.ndarray:

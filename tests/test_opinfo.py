@@ -17,6 +17,7 @@ import pytest
 from scratchgan import DeviceError, Tensor, grad, nn, ops
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("expecttest")  # what torch.testing._internal stands on
 pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
 
 LIMIT = 60  # samples of an operator and dtype, evenly taken

@@ -14,7 +14,7 @@ from .. import kernels
 from ..autograd import Function
 from ..device import Array, namespace
 from ..tensor import Tensor
-from .arguments import FLOATING, SLOPE, number, operator, optional
+from .arguments import FLOATING, SLOPE, number, operator, optional, unary
 from .elementwise import where
 
 
@@ -126,16 +126,14 @@ class LeakyReluGrad(Function):
         return (LeakyReluGrad(self.slope)(ggx, y) if needs[0] else None), None
 
 
-@operator(x=FLOATING)
-def tanh(x: Any) -> Tensor:
+@unary(Tanh)
+def tanh(x: Any) -> Tensor:  # type: ignore[empty-body]
     """The hyperbolic tangent."""
-    return Tanh()(x)
 
 
-@operator(x=FLOATING)
-def sigmoid(x: Any) -> Tensor:
+@unary(Sigmoid)
+def sigmoid(x: Any) -> Tensor:  # type: ignore[empty-body]
     """1 / (1 + exp(-x)), without overflow, and right to the last bits however small it is."""
-    return Sigmoid()(x)
 
 
 @operator(x=FLOATING, beta=number(above=0), threshold=optional(number(0)))

@@ -313,20 +313,43 @@ def _named(name: str, error: BaseException) -> None:
 
 
 def _of_one(function: Any, name: str, rule: Rule) -> Any:
-    """One Tensor and nothing else: written out, for it is the cost of every such operator."""
-    check, floats = rule.check, "f" if rule is FLOATING else "biuf"
+    """One Tensor and nothing else."""
+    check = rule.check
 
     @functools.wraps(function)
     def apply(x: Any) -> Any:
         try:
-            if isinstance(x, Tensor) and (x.requires_grad or x.data.dtype.kind in floats):
-                return function(x)
             return function(check(name, "x", x))
         except _ERRORS as error:
             _named(name, error)
             raise
 
     return apply
+
+
+def unary(function: Callable[[], Any]) -> Callable[[F], F]:
+    """Make an operator of one floating Tensor of a Function; what is decorated gives the name and the description.
+
+    This and `binary` are written out, without the loop over rules: they are the cost of every such operator.
+    """
+
+    def decorate(described: F) -> F:
+        name = described.__name__
+        RULES[name] = {"x": FLOATING}
+
+        @functools.wraps(described)
+        def apply(x: Any) -> Any:
+            try:
+                if not isinstance(x, Tensor) or not (x.requires_grad or x.data.dtype.kind == "f"):
+                    x = _floating(name, "x", x)
+                return function()(x)
+            except _ERRORS as error:
+                _named(name, error)
+                raise
+
+        return apply  # type: ignore[return-value]
+
+    return decorate
 
 
 def _of_several(function: Any, name: str, rules: dict[str, Rule], method: bool = False) -> Any:
@@ -385,24 +408,28 @@ def _of_several(function: Any, name: str, rules: dict[str, Rule], method: bool =
     return make if method else apply
 
 
-def binary(*, floating: bool = False, masks: bool = True) -> Callable[[F], F]:
-    """Make ``function(a, b)`` take two operands of one dtype; the rules of promotion are at the top of this file.
+def binary(function: Callable[[], Any], *, floating: bool = False, masks: bool = True) -> Callable[[F], F]:
+    """Make an operator of two operands of one dtype of a Function; the rules of promotion are at the top of this file.
 
     ``floating``: its result is no integer. ``masks``: two masks are allowed.
     """
 
-    def decorate(function: F) -> F:
-        name = function.__name__
+    def decorate(described: F) -> F:
+        name = described.__name__
         RULES[name] = {"a": FLOATING if floating else TENSOR, "b": FLOATING if floating else TENSOR}
 
-        @functools.wraps(function)
+        @functools.wraps(described)
         def apply(a: Any, b: Any) -> Any:
             try:
-                if isinstance(a, Tensor) and isinstance(b, Tensor):
-                    x, y = a.data, b.data
-                    if x.dtype is y.dtype and type(x) is type(y) and (a.requires_grad or x.dtype.kind == "f"):
-                        return function(a, b)
-                return function(*operands(name, a, b, floating, masks))
+                if isinstance(a, Tensor):
+                    x = a.data
+                    if isinstance(b, Tensor):
+                        y = b.data
+                        if x.dtype is y.dtype and type(x) is type(y) and (a.requires_grad or x.dtype.kind == "f"):
+                            return function()(a, b)
+                    elif (type(b) is float or type(b) is int) and x.dtype.kind == "f" and type(x) is np.ndarray:
+                        return function()(a, Tensor._made_by(None, 0, np.asarray(b, x.dtype)))
+                return function()(*operands(name, a, b, floating, masks))
             except _ERRORS as error:
                 raise _explained(name, a, b, error)  # noqa: B904 (it is the same error, or says why it came)
 
@@ -412,17 +439,25 @@ def binary(*, floating: bool = False, masks: bool = True) -> Callable[[F], F]:
 
 
 def _explained(name: str, a: Any, b: Any, error: Exception) -> Exception:
-    shapes = [np.shape(v.data if isinstance(v, Tensor) else v) for v in (a, b)]
+    try:
+        check_broadcast(name, *[np.shape(v.data if isinstance(v, Tensor) else v) for v in (a, b)])
+    except ValueError as reason:
+        return reason
+    _named(name, error)
+    return error
+
+
+def check_broadcast(operator: str, *shapes: tuple[int, ...]) -> None:
+    """Raise ValueError unless the shapes can be broadcast together."""
+    if all([shape == shapes[0] for shape in shapes]):
+        return
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:
-        error.args = (
-            f"{name}: {shapes[0]} and {shapes[1]} cannot be broadcast: from the right, two sizes must be equal, "
-            "or one of them 1",
-        )
-        return error
-    _named(name, error)
-    return error
+        listed = " and ".join(map(str, shapes))
+        raise ValueError(
+            f"{operator}: {listed} cannot be broadcast: from the right, sizes must be equal, or 1"
+        ) from None
 
 
 def is_number(value: Any) -> bool:

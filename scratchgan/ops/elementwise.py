@@ -15,18 +15,19 @@ from ..device import Array, namespace
 from ..guard import kept
 from ..tensor import Tensor
 from .arguments import (
-    ANYTHING,
-    FLOATING,
     MASK,
+    RULES,
     TENSOR,
     beside,
     binary,
+    check_broadcast,
     either,
     is_number,
     number,
     operands,
     operator,
     optional,
+    unary,
 )
 from .shape import sum_to
 
@@ -286,28 +287,24 @@ def _shared(needs: tuple[bool, ...], gy: Tensor, a: Tensor, b: Tensor, a_wins: A
     )
 
 
-@binary()
-def add(a: Any, b: Any) -> Tensor:
+@binary(Add)
+def add(a: Any, b: Any) -> Tensor:  # type: ignore[empty-body]
     """a + b."""
-    return Add()(a, b)
 
 
-@binary(masks=False)
-def subtract(a: Any, b: Any) -> Tensor:
+@binary(Subtract, masks=False)
+def subtract(a: Any, b: Any) -> Tensor:  # type: ignore[empty-body]
     """a - b."""
-    return Subtract()(a, b)
 
 
-@binary()
-def multiply(a: Any, b: Any) -> Tensor:
+@binary(Multiply)
+def multiply(a: Any, b: Any) -> Tensor:  # type: ignore[empty-body]
     """a * b."""
-    return Multiply()(a, b)
 
 
-@binary(floating=True)
-def divide(a: Any, b: Any) -> Tensor:
+@binary(Divide, floating=True)
+def divide(a: Any, b: Any) -> Tensor:  # type: ignore[empty-body]
     """a / b, a floating number also for integers."""
-    return Divide()(a, b)
 
 
 @operator(x=TENSOR)
@@ -318,43 +315,50 @@ def negative(x: Any) -> Tensor:
     return Negative()(x)
 
 
-@operator(base=ANYTHING, exponent=ANYTHING)
 def power(base: Any, exponent: Any) -> Tensor:
     """base ** exponent; either may be a number, whose dtype is the other's.
 
     Where the base is 0, the gradient with respect to the exponent is 0 for exponents of 0 and more, and -inf below.
     Integers to a negative constant power are refused: give the exponent as a float.
     """
+    if isinstance(base, Tensor) and (type(exponent) is int or type(exponent) is float) and base.data.dtype.kind == "f":
+        return Power(exponent)(base)
+    return _power(base, exponent)
+
+
+def _power(base: Any, exponent: Any) -> Tensor:
     if is_number(exponent) and not isinstance(exponent, (bool, np.bool_)) and not is_number(base):
-        (base,) = [base] if isinstance(base, Tensor) else [TENSOR.check("power", "base", base)]
+        base = TENSOR.check("power", "base", base)
         if base.data.dtype.kind != "f":
             if not isinstance(exponent, (float, np.floating)) and exponent < 0:
                 raise ValueError(f"power: integers to the power {exponent} are no integers; give it as a float")
             constant, base = beside("power", exponent, base)
             exponent = constant.item()
         return Power(exponent.item() if isinstance(exponent, np.generic) else exponent)(base)
-    base, exponent = operands("power", base, exponent, masks=False)
+    given = [v if is_number(v) else TENSOR.check("power", n, v) for n, v in (("base", base), ("exponent", exponent))]
+    base, exponent = operands("power", *given, masks=False)
     if exponent.data.dtype.kind == "i" and (exponent.data < 0).any():
         raise ValueError("power: integers to negative powers are no integers; make one operand floating")
+    check_broadcast("power", base.shape, exponent.shape)
     return PowerTensor()(base, exponent)
 
 
-@operator(x=FLOATING)
-def exp(x: Any) -> Tensor:
+RULES["power"] = {"base": TENSOR, "exponent": TENSOR}
+
+
+@unary(Exp)
+def exp(x: Any) -> Tensor:  # type: ignore[empty-body]
     """e ** x."""
-    return Exp()(x)
 
 
-@operator(x=FLOATING)
-def log(x: Any) -> Tensor:
+@unary(Log)
+def log(x: Any) -> Tensor:  # type: ignore[empty-body]
     """The natural logarithm."""
-    return Log()(x)
 
 
-@operator(x=FLOATING)
-def sqrt(x: Any) -> Tensor:
+@unary(Sqrt)
+def sqrt(x: Any) -> Tensor:  # type: ignore[empty-body]
     """The square root; its gradient at 0 is infinite."""
-    return Sqrt()(x)
 
 
 @operator(x=TENSOR)
@@ -373,6 +377,7 @@ def clip(x: Any, minimum: Any = None, maximum: Any = None) -> Tensor:
     The gradient at a number's bound is 1; at a Tensor's, x and the bound share it. NaN stays NaN.
     """
     if isinstance(minimum, Tensor) or isinstance(maximum, Tensor):
+        check_broadcast("clip", *[v.shape for v in (x, minimum, maximum) if isinstance(v, Tensor)])
         x = x if minimum is None else Maximum()(*operands("clip", x, minimum))
         return x if maximum is None else Minimum()(*operands("clip", x, maximum))
     if minimum is not None and maximum is not None and minimum > maximum:
@@ -384,34 +389,27 @@ def clip(x: Any, minimum: Any = None, maximum: Any = None) -> Tensor:
     return Clip(minimum, maximum)(x)
 
 
-@operator(condition=ANYTHING, a=ANYTHING, b=ANYTHING)
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where ``condition`` (bool, not differentiable) holds, b elsewhere; the three are broadcast."""
     if not isinstance(condition, Tensor):
         condition = Tensor(MASK.check("where", "condition", condition))
     elif condition.data.dtype != bool:
         MASK.check("where", "condition", condition)
-    a, b = operands("where", a, b)
-    shapes = condition.shape, a.shape, b.shape
-    if not shapes[0] == shapes[1] == shapes[2]:
-        try:
-            np.broadcast_shapes(*shapes)
-        except ValueError:
-            raise ValueError(
-                f"where: condition {shapes[0]}, a {shapes[1]} and b {shapes[2]} cannot be broadcast"
-            ) from None
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a.data.dtype is b.data.dtype):
+        a, b = operands("where", a, b)
+    check_broadcast("where", condition.shape, a.shape, b.shape)
     if type(condition.data) is not type(a.data):
         condition = Tensor._made_by(None, 0, a.namespace.asarray(condition.data))
     return Where(condition)(a, b)
 
 
-@binary()
-def maximum(a: Any, b: Any) -> Tensor:
+RULES["where"] = {"condition": MASK, "a": TENSOR, "b": TENSOR}
+
+@binary(Maximum)
+def maximum(a: Any, b: Any) -> Tensor:  # type: ignore[empty-body]
     """The larger of a and b, element by element; equal ones get half the gradient each, and a NaN all of it."""
-    return Maximum()(a, b)
 
 
-@binary()
-def minimum(a: Any, b: Any) -> Tensor:
+@binary(Minimum)
+def minimum(a: Any, b: Any) -> Tensor:  # type: ignore[empty-body]
     """The smaller of a and b, element by element; equal ones get half the gradient each, and a NaN all of it."""
-    return Minimum()(a, b)

@@ -317,10 +317,19 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
     return concatenate([reshape(t, (*shape[:axis], 1, *shape[axis:])) for t in xs], axis)
 
 
-@operator(x=TENSOR, index=ANYTHING)
 def getitem(x: Any, index: Any) -> Tensor:
     """x[index], for slices, integers, arrays of integers and masks; an element taken twice gets both gradients."""
-    return GetItem(index)(x)
+    if not isinstance(x, Tensor):
+        x = TENSOR.check("getitem", "x", x)
+    try:
+        return GetItem(index)(x)
+    except (IndexError, TypeError, ValueError) as error:
+        text = str(error).replace("shape mismatch: ", "").replace("arrays used as indices", "index arrays")
+        kind = IndexError if isinstance(error, IndexError) else type(error)
+        raise kind(f"getitem: {index!r:.80} is no index of a Tensor {x.shape}: {text}") from None
+
+
+RULES["getitem"] = {"x": TENSOR, "index": ANYTHING}
 
 
 @operator(x=TENSOR, widths=ANYTHING, value=number(infinite=True))
