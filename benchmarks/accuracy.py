@@ -51,9 +51,7 @@ SUBJECTS = [
     Subject("log", lambda mp, x: mp.log(x), lambda o, x: o.log(x), np.log, lambda t, x: t.log(x), positive=True),
     Subject("sqrt", lambda mp, x: mp.sqrt(x), lambda o, x: o.sqrt(x), np.sqrt, lambda t, x: t.sqrt(x), positive=True),
     Subject("tanh", lambda mp, x: mp.tanh(x), lambda o, x: o.tanh(x), np.tanh, lambda t, x: t.tanh(x)),
-    Subject(
-        "sigmoid", _logistic, lambda o, x: o.sigmoid(x), lambda x: 1 / (1 + np.exp(-x)), lambda t, x: t.sigmoid(x)
-    ),
+    Subject("sigmoid", _logistic, lambda o, x: o.sigmoid(x), lambda x: 1 / (1 + np.exp(-x)), lambda t, x: t.sigmoid(x)),
     Subject(
         "softplus",
         lambda mp, x: mp.log1p(mp.exp(x)),
@@ -134,7 +132,9 @@ def points(dtype: Any, count: int, positive: bool) -> np.ndarray:
     tails = np.linspace(limit, 1.18 * limit if dtype == np.float32 else 1.05 * limit, count // 4)  # subnormal exp(-x)
     middle = np.linspace(0.0, 30.0, count)
     if positive:
-        return np.concatenate([sizes, np.geomspace(1.0, float(np.finfo(dtype).max) / 2, count), middle[1:]]).astype(dtype)
+        return np.concatenate([sizes, np.geomspace(1.0, float(np.finfo(dtype).max) / 2, count), middle[1:]]).astype(
+            dtype
+        )
     return np.concatenate([sizes, -sizes, -tails, middle, -middle]).astype(dtype)
 
 
@@ -218,7 +218,7 @@ def command(options: argparse.Namespace) -> int:
     if options.write:
         text = options.write.read_text()
         before, mark, rest = text.partition(MARKS[0])
-        inside, end, after = rest.partition(MARKS[1])
+        _, end, after = rest.partition(MARKS[1])
         if not (mark and end):
             raise ValueError(f"{options.write} has no place for the table: {MARKS[0]} and {MARKS[1]}")
         options.write.write_text(f"{before}{mark}\n{table}\n{end}{after}")

@@ -98,6 +98,11 @@ class Function:
         return Tensor._made_by(Node(self, inputs, (y,)) if tracked else None, 0, y)
 
 
+def constant(array: Any) -> Tensor:
+    """Return what an operator computed on the way, a mask or a share, as a constant; it is made read-only."""
+    return Tensor._made_by(None, 0, frozen(array, ()))
+
+
 def _edge(tensor: Tensor) -> Edge | None:
     """Return where the gradient of ``tensor`` flows to: None for a constant."""
     if tensor._node is not None:

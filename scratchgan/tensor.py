@@ -283,8 +283,10 @@ class Tensor:
     def _compare(self, other: Any, relation: Callable[[Any, Any], Any]) -> Tensor:
         other = other.data if isinstance(other, Tensor) else other
         try:
-            mask = np.asarray(relation(self.data, other)) if isinstance(self.data, np.ndarray) else relation(
-                self.data, other
+            mask = (
+                np.asarray(relation(self.data, other))
+                if isinstance(self.data, np.ndarray)
+                else relation(self.data, other)
             )
         except (ValueError, TypeError) as error:
             raise type(error)(f"{relation.__name__}: a Tensor {self.shape} and {np.shape(other)}: {error}") from None

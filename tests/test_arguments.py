@@ -25,9 +25,9 @@ X = array(2, 4, 5, 5)
 ONE = {"x": array(2, 3)}
 #: Arguments that are right, by the name of the operator.
 RIGHT: dict[str, dict[str, Any]] = {
-    **{name: ONE for name in ("abs", "exp", "log", "negative", "relu", "sigmoid", "sqrt", "tanh", "clip", "softplus")},
-    **{name: ONE for name in ("sum", "mean", "var", "max", "min", "logsumexp", "softmax", "log_softmax", "flip")},
-    **{name: ONE for name in ("leaky_relu", "flatten")},
+    **dict.fromkeys(("abs", "exp", "log", "negative", "relu", "sigmoid", "sqrt", "tanh", "clip", "softplus"), ONE),
+    **dict.fromkeys(("sum", "mean", "var", "max", "min", "logsumexp", "softmax", "log_softmax", "flip"), ONE),
+    **dict.fromkeys(("leaky_relu", "flatten"), ONE),
     **{
         name: {"a": array(2, 3), "b": array(2, 3)}
         for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum")

@@ -222,7 +222,16 @@ class UpsampleConv2d(_Convolution):
         generator: np.random.Generator,
     ):
         super().__init__(
-            in_channels, out_channels, kernel_size, (1, 1), padding, (1, 1), 1, bias, False, generator,
+            in_channels,
+            out_channels,
+            kernel_size,
+            (1, 1),
+            padding,
+            (1, 1),
+            1,
+            bias,
+            False,
+            generator,
             negative_slope,
         )
         self.scale_factor = scale_factor

@@ -31,6 +31,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import kernels
+from ..autograd import constant
 from ..device import DeviceError
 from ..kernels.arguments import SIZES
 from ..kernels.arguments import pair as kernel_pair
@@ -91,7 +92,7 @@ def _floating(operator: str, argument: str, value: Any) -> Tensor:
 
 
 def _float32(x: Tensor) -> Tensor:
-    return Tensor._made_by(None, 0, x.data.astype(np.float32))
+    return constant(x.data.astype(np.float32))
 
 
 def _network(operator: str, argument: str, value: Any) -> Tensor:
@@ -360,7 +361,10 @@ def _of_several(function: Any, name: str, rules: dict[str, Rule], method: bool =
     checks = tuple((p.name, rules[p.name].check, p.default) for p in parameters)
     positional = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
     keywords = names[positional:]
-    index = {**{ALIASES_OF[n]: i for i, n in enumerate(names) if n in ALIASES_OF}, **{n: i for i, n in enumerate(names)}}
+    index = {
+        **{ALIASES_OF[n]: i for i, n in enumerate(names) if n in ALIASES_OF},
+        **{n: i for i, n in enumerate(names)},
+    }
     defaults = [p.default for p in parameters]
     readable = ", ".join(f"{n} ({ALIASES_OF[n]})" if n in ALIASES_OF else n for n in names)
 
@@ -428,7 +432,7 @@ def binary(function: Callable[[], Any], *, floating: bool = False, masks: bool =
                         if x.dtype is y.dtype and type(x) is type(y) and (a.requires_grad or x.dtype.kind == "f"):
                             return function()(a, b)
                     elif (type(b) is float or type(b) is int) and x.dtype.kind == "f" and type(x) is np.ndarray:
-                        return function()(a, Tensor._made_by(None, 0, np.asarray(b, x.dtype)))
+                        return function()(a, constant(np.asarray(b, x.dtype)))
                 return function()(*operands(name, a, b, floating, masks))
             except _ERRORS as error:
                 raise _explained(name, a, b, error)  # noqa: B904 (it is the same error, or says why it came)
@@ -479,15 +483,15 @@ def operands(operator: str, a: Any, b: Any, floating: bool = False, masks: bool 
         a, b = _tensor(operator, "a", a), _tensor(operator, "b", b)
     x, y = a.data.dtype, b.data.dtype
     if x != y:
-        if x == bool:
-            a = Tensor._made_by(None, 0, a.data.astype(y))
-        elif y == bool:
-            b = Tensor._made_by(None, 0, b.data.astype(x))
+        if x.kind == "b":
+            a = constant(a.data.astype(y))
+        elif y.kind == "b":
+            b = constant(b.data.astype(x))
         else:
             raise TypeError(
                 f"{operator}: the operands are {x} and {y}; nothing is promoted silently, convert one with .astype"
             )
-    elif not masks and x == bool:
+    elif not masks and x.kind == "b":
         raise TypeError(f"{operator}: both operands are bool; it needs numbers")
     if floating and a.data.dtype.kind != "f":
         a, b = _float32(a), _float32(b)
@@ -502,11 +506,11 @@ def beside(operator: str, value: Any, like: Tensor) -> tuple[Tensor, Tensor]:
     if dtype.kind != "f":
         if isinstance(value, (float, np.floating)):
             like, dtype = _float32(like), np.dtype(np.float32)
-        elif dtype == bool and not isinstance(value, (bool, np.bool_)):
-            like, dtype = Tensor._made_by(None, 0, like.data.astype(np.int64)), np.dtype(np.int64)
+        elif dtype.kind == "b" and not isinstance(value, (bool, np.bool_)):
+            like, dtype = constant(like.data.astype(np.int64)), np.dtype(np.int64)
         if dtype.kind in "iu" and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
             raise ValueError(f"{operator}: {value!r} does not fit {dtype}, the dtype of the other operand")
     xp = like.namespace
     # On a GPU a launch, where asarray would be a copy from the host.
     array = np.asarray(value, dtype) if xp is np else xp.full((), value, dtype)
-    return Tensor._made_by(None, 0, array), like
+    return constant(array), like

@@ -209,8 +209,9 @@ def conv2d(
 
     x (N,C,H,W), weight (O,C/groups,kH,kW), bias (O,) or None -> (N,O,H',W'). stride, padding and dilation are an int
     or a (vertical, horizontal) pair; padding "valid" is none, and "same" keeps the size for a stride of 1, with the
-    odd pixel at the end. One image (C,H,W) comes back as (O,H',W'). A ``slope`` other than 1 means ``leaky_relu(conv2d(...), slope)``, in one pass
-    over the output. ``precision="tf32"`` lets float32 run on a GPU's tensor cores, both ways.
+    odd pixel at the end. One image (C,H,W) comes back as (O,H',W'). A ``slope`` other than 1 means
+    ``leaky_relu(conv2d(...), slope)``, in one pass over the output. ``precision="tf32"`` lets float32 run on a GPU's
+    tensor cores, both ways.
     """
     if isinstance(padding, str):
         x, padding = _named_padding(x, weight, padding, stride, dilation)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Function
+from ..autograd import Function, constant
 from ..device import Array, namespace
 from ..guard import kept
 from ..tensor import Tensor
@@ -162,7 +162,7 @@ class PowerByExponent(Function):
         if needs[0]:
             g_base = sum_to(gy * _power_by_both(base, exponent), base.shape)
         if needs[1]:
-            flat = Tensor((base.data == 0) & (exponent.data >= 0))
+            flat = constant((base.data == 0) & (exponent.data >= 0))
             slope = PowerByExponent()(base, exponent) * log(where(flat, 1.0, base))
             g_exponent = sum_to(gy * slope, exponent.shape)
         return g_base, g_exponent
@@ -171,7 +171,7 @@ class PowerByExponent(Function):
 def _power_by_both(base: Tensor, exponent: Tensor) -> Tensor:
     """b**(e-1) * (1 + e*log(b)), which changes b**e with both. Where b is 0: 0 for e > 1, and infinite for e = 0."""
     zero, e = base.data == 0, exponent.data
-    flat = Tensor(zero & ((e > 1) | (e == 0)))
+    flat = constant(zero & ((e > 1) | (e == 0)))
     logarithm = log(where(flat, 1.0, base))
     return power(base, exponent - 1.0) * (1.0 + exponent * logarithm)
 
@@ -231,7 +231,7 @@ class Clip(Function):
             outside |= x.data < self.minimum
         if self.maximum is not None:
             outside |= x.data > self.maximum
-        return where(Tensor._made_by(None, 0, outside), 0.0, gy)
+        return where(constant(outside), 0.0, gy)
 
 
 class Where(Function):
@@ -246,8 +246,8 @@ class Where(Function):
 
     def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, a: None, b: None) -> Any:
         return (
-            sum_to(where(Tensor._made_by(None, 0, self.condition), gy, 0.0), self.shapes[0]) if needs[0] else None,
-            sum_to(where(Tensor._made_by(None, 0, self.condition), 0.0, gy), self.shapes[1]) if needs[1] else None,
+            sum_to(where(constant(self.condition), gy, 0.0), self.shapes[0]) if needs[0] else None,
+            sum_to(where(constant(self.condition), 0.0, gy), self.shapes[1]) if needs[1] else None,
         )
 
 
@@ -282,8 +282,8 @@ def _shared(needs: tuple[bool, ...], gy: Tensor, a: Tensor, b: Tensor, a_wins: A
         share = share + unknown_a * xp.where(unknown_b, 0.5, 1.0)
     share = share.astype(gy.dtype)
     return (
-        sum_to(gy * Tensor._made_by(None, 0, share), a.shape) if needs[0] else None,
-        sum_to(gy * Tensor._made_by(None, 0, 1 - share), b.shape) if needs[1] else None,
+        sum_to(gy * constant(share), a.shape) if needs[0] else None,
+        sum_to(gy * constant(1 - share), b.shape) if needs[1] else None,
     )
 
 
@@ -382,6 +382,8 @@ def clip(x: Any, minimum: Any = None, maximum: Any = None) -> Tensor:
         return x if maximum is None else Minimum()(*operands("clip", x, maximum))
     if minimum is not None and maximum is not None and minimum > maximum:
         raise ValueError(f"clip: minimum {minimum} is above maximum {maximum}")
+    if x.data.dtype == bool:
+        raise TypeError("clip: x is bool; it needs numbers")
     if x.data.dtype.kind != "f":
         for bound in (minimum, maximum):
             if bound is not None:
@@ -399,11 +401,12 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
         a, b = operands("where", a, b)
     check_broadcast("where", condition.shape, a.shape, b.shape)
     if type(condition.data) is not type(a.data):
-        condition = Tensor._made_by(None, 0, a.namespace.asarray(condition.data))
+        condition = constant(a.namespace.asarray(condition.data))
     return Where(condition)(a, b)
 
 
 RULES["where"] = {"condition": MASK, "a": TENSOR, "b": TENSOR}
+
 
 @binary(Maximum)
 def maximum(a: Any, b: Any) -> Tensor:  # type: ignore[empty-body]

@@ -10,12 +10,24 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..autograd import Function, is_grad_enabled
+from ..autograd import Function, constant, is_grad_enabled
 from ..device import Array
 from ..guard import kept
 from ..tensor import Tensor
 from .activation import sigmoid, softplus
-from .arguments import FLOATING, INTEGERS, NETWORK, REDUCTION, Rule, either, integer, is_number, number, operator, optional
+from .arguments import (
+    FLOATING,
+    INTEGERS,
+    NETWORK,
+    REDUCTION,
+    Rule,
+    either,
+    integer,
+    is_number,
+    number,
+    operator,
+    optional,
+)
 from .elementwise import abs, multiply, subtract, where
 from .reduce import log_softmax, mean, sum
 from .shape import GetItem, reshape
@@ -38,9 +50,9 @@ class BinaryCrossEntropy(Function):
 
     def backward(self, needs: tuple[bool, ...], gy: Tensor, y: None, logits: Tensor) -> Any:
         if is_grad_enabled():  # to be differentiated again: the same formula, in operators
-            t = self.target if is_number(self.target) else Tensor._made_by(None, 0, self.target)
+            t = self.target if is_number(self.target) else constant(self.target)
             return gy * (((1.0 - t) * sigmoid(logits) - t * sigmoid(-logits)) * (1.0 / logits.size))
-        return gy * Tensor._made_by(None, 0, self.gradient)
+        return gy * constant(self.gradient)
 
 
 def _reduced(operator: str, losses: Tensor, reduction: str, total: Any = None) -> Tensor:
@@ -136,7 +148,8 @@ def cross_entropy(
     if labels.shape != (logits.shape[0], *logits.shape[2:]):
         raise ValueError(
             f"cross_entropy: for logits {logits.shape} the labels must be integers "
-            f"{(logits.shape[0], *logits.shape[2:])}, or probabilities {logits.shape}; got {labels.dtype} {labels.shape}"
+            f"{(logits.shape[0], *logits.shape[2:])}, or probabilities {logits.shape}; "
+            f"got {labels.dtype} {labels.shape}"
         )
     counted = labels != ignore_index
     used = np.where(counted, labels, 0)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..autograd import Function
+from ..autograd import Function, constant
 from ..device import Array
 from ..recording import is_grad_enabled
 from ..tensor import Tensor
@@ -43,7 +43,7 @@ class BatchNorm(Function):
         if is_grad_enabled():  # to be differentiated again: the same formula, in operators
             return _batch_norm_grad(gy, x, weight, bias, self.eps, self.slope)
         arrays = (gy.data, x.data, weight.data, bias.data, self.mean, self.invstd)
-        return tuple(Tensor._made_by(None, 0, g) for g in kernels.batch_norm_grad(*arrays, self.slope))
+        return tuple(constant(g) for g in kernels.batch_norm_grad(*arrays, self.slope))
 
 
 def _batch_norm_grad(
@@ -172,8 +172,8 @@ def _filled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Tens
     """Return weight and bias; ones and zeros for what is not given."""
     xp, size = x.namespace, x.shape[1]
     return (
-        Tensor._made_by(None, 0, xp.ones(size, x.dtype)) if weight is None else weight,
-        Tensor._made_by(None, 0, xp.zeros(size, x.dtype)) if bias is None else bias,
+        constant(xp.ones(size, x.dtype)) if weight is None else weight,
+        constant(xp.zeros(size, x.dtype)) if bias is None else bias,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import constant
 from ..tensor import Tensor
 from .arguments import FLAG, GENERATOR, INTEGERS, NETWORK, TENSOR, number, operator
 from .shape import GetItem
@@ -36,4 +37,4 @@ def dropout(x: Any, p: float, generator: np.random.Generator, training: bool = T
     if not training or p == 0:
         return x
     keep = (generator.random(x.shape, np.float32) >= p).astype(x.dtype) / ((1 - p) or 1)
-    return x * Tensor._made_by(None, 0, x.namespace.asarray(keep, x.dtype))
+    return x * constant(x.namespace.asarray(keep, x.dtype))
