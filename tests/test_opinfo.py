@@ -128,7 +128,9 @@ def pool(name: str) -> Callable[..., Any]:
 
 
 def batch_norm(x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, **options: Any) -> Any:
-    if mean is not None and (isinstance(mean, Tensor) and mean.requires_grad):
+    if x.ndim < 2:
+        cannot("batch_norm of one axis")
+    if isinstance(mean, Tensor) and mean.requires_grad:
         cannot("running statistics that carry a gradient")
     options.pop("cudnn_enabled", None)
     named = {"weight": weight, "bias": bias}
