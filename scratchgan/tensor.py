@@ -291,7 +291,7 @@ class Tensor:
         except (ValueError, TypeError) as error:
             raise type(error)(f"{relation.__name__}: a Tensor {self.shape} and {np.shape(other)}: {error}") from None
         if isinstance(mask, np.ndarray):
-            mask.setflags(False)
+            mask.setflags(write=False)
         return Tensor._made_by(None, 0, mask)
 
     def __lt__(self, other: Any) -> Tensor:

@@ -133,7 +133,7 @@ def _mask(operator: str, argument: str, value: Any) -> Any:
     return x.data
 
 
-_NO_TENSORS = ("a", None, {}, 1j, object())
+_NO_TENSORS: tuple[Any, ...] = ("a", None, {}, 1j, object())
 
 TENSOR = Rule("a Tensor, an array or numbers", _tensor, _NO_TENSORS)
 FLOATING = Rule("a Tensor; integers count as float32", _floating, _NO_TENSORS)
@@ -325,7 +325,7 @@ def layer(**rules: Rule) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         apply = _of_several(function, "", rules, method=True)
         apply.rules = rules
-        return apply  # type: ignore[no-any-return]
+        return apply
 
     return decorate
 

@@ -215,8 +215,10 @@ def conv2d(
     tensor cores, both ways.
     """
     if isinstance(padding, str):
-        x, padding = _named_padding(x, weight, padding, stride, dilation)
-    function = Convolve(PlainGeometry(stride, padding, dilation, groups, precision), slope)
+        x, numbers = _named_padding(x, weight, padding, stride, dilation)
+    else:
+        numbers = padding
+    function = Convolve(PlainGeometry(stride, numbers, dilation, groups, precision), slope)
     return _convolved(function, x, weight, bias)
 
 

@@ -335,8 +335,11 @@ def _power(base: Any, exponent: Any) -> Tensor:
             constant, base = beside("power", exponent, base)
             exponent = constant.item()
         return Power(exponent.item() if isinstance(exponent, np.generic) else exponent)(base)
-    given = [v if is_number(v) else TENSOR.check("power", n, v) for n, v in (("base", base), ("exponent", exponent))]
-    base, exponent = operands("power", *given, masks=False)
+    if not is_number(base):
+        base = TENSOR.check("power", "base", base)
+    if not is_number(exponent):
+        exponent = TENSOR.check("power", "exponent", exponent)
+    base, exponent = operands("power", base, exponent, masks=False)
     if exponent.data.dtype.kind == "i" and (exponent.data < 0).any():
         raise ValueError("power: integers to negative powers are no integers; make one operand floating")
     check_broadcast("power", base.shape, exponent.shape)
