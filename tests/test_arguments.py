@@ -69,6 +69,34 @@ RIGHT: dict[str, dict[str, Any]] = {
     "cross_entropy": {"logits": array(4, 3), "labels": np.array([0, 1, 2, 0])},
     "mse_loss": {"prediction": array(4, 1), "target": array(4, 1)},
     "l1_loss": {"prediction": array(4, 1), "target": array(4, 1)},
+    **dict.fromkeys(("cos", "elu", "erf", "floor", "gelu", "hardtanh", "round", "rsqrt", "silu", "sin"), ONE),
+    **dict.fromkeys(("argmax", "argmin", "cumsum", "norm", "prod", "sort", "std"), ONE),
+    "atan2": {"y": array(2, 3), "x": array(2, 3)},
+    "prelu": {**ONE, "weight": array(3)},
+    "gather": {**ONE, "axis": 1, "index": np.zeros((2, 2), int)},
+    "scatter_add": {**ONE, "axis": 1, "index": np.zeros((2, 2), int), "source": array(2, 2)},
+    "one_hot": {"index": np.array([0, 1]), "classes": 3},
+    "topk": {**ONE, "k": 2},
+    "split": {**ONE, "size": 2},
+    "chunk": {**ONE, "chunks": 2},
+    "einsum": {"equation": "ij,jk->ik", "operands": [array(2, 3), array(3, 2)]},
+    "scaled_dot_product_attention": {"query": array(2, 3), "key": array(4, 3), "value": array(4, 2)},
+    "huber_loss": {"prediction": array(4, 1), "target": array(4, 1)},
+    "kl_div": {"input": array(4, 2), "target": array(4, 2)},
+    "total_variation": {"x": X},
+    "pixel_shuffle": {"x": X, "upscale_factor": 2},
+    "pixel_unshuffle": {"x": X, "downscale_factor": 5},
+    "unfold": {"x": X, "kernel": 2},
+    "fold": {"x": array(2, 4, 4), "output_size": 3, "kernel": 2},
+    "interpolate": {"x": X, "size": 3},
+    "adaptive_avg_pool2d": {"x": X, "output_size": 3},
+    "grid_sample": {"x": X, "grid": array(2, 3, 3, 2)},
+    "affine_grid": {"theta": array(2, 2, 3), "size": (2, 1, 3, 3)},
+    "scale_shift": {"x": X, "scale": array(2, 4), "shift": array(2, 4)},
+    "spectral_normalize": {"weight": array(2, 3), "u": array(2), "v": array(3)},
+    "upfirdn2d": {"x": X, "filter": [1.0, 2.0]},
+    "upsample_fir2d": {"x": X},
+    "downsample_fir2d": {"x": X},
 }
 #: Arguments that are checked in the operator itself, since several rules are one there.
 WRONG = {
@@ -78,7 +106,10 @@ WRONG = {
     ("where", "a"): ("a", None),
     ("where", "b"): ("a", None),
     ("getitem", "index"): (5, (0, 7), [9], 1.5, "a", (0, 0, 0), np.ones(5, bool)),
-    ("pad", "widths"): (1.5, None, "a", [(1, 1)], [(1.5, 0), (0, 0)], [(-1, 0), (0, 0)], [(0, 2**70), (0, 0)], [1, 1]),
+    ("pad", "widths"): (1.5, None, "a", [(1, 1)], [(1.5, 0), (0, 0)], [(-3, 0), (0, 0)], [(0, 2**70), (0, 0)], [1, 1]),
+    ("einsum", "operands"): (["a", array(3, 2)], [None, array(3, 2)], [array(2, 3)], [array(2, 3), array(2)], []),
+    ("interpolate", "size"): ("a", 1.5, True, (1,), (1, 1.5), 0, -1, 2**70),
+    ("interpolate", "scale_factor"): (2.0, "a", True),  # a size is given too
 }
 
 
@@ -100,6 +131,8 @@ def apply(name: str, arguments: dict[str, Any]) -> Any:
     arguments = dict(arguments)
     if name in ("reshape", "transpose"):
         return function(*arguments.values())
+    if name == "einsum":
+        return function(arguments["equation"], *arguments["operands"])
     given = []
     for parameter in RULES[name]:
         if parameter not in arguments:
@@ -157,6 +190,21 @@ LAYERS: dict[str, dict[str, Any]] = {
     "Softplus": {},
     "Flatten": {},
     "Unflatten": {"dim": 1, "unflattened_size": (2, 2)},
+    "Conv1d": {"in_channels": 2, "out_channels": 2, "kernel_size": 3, "generator": rng()},
+    "ConvAvgPool2d": {"in_channels": 2, "out_channels": 2, "kernel_size": 3, "generator": rng()},
+    "EqualizedConv2d": {"in_channels": 2, "out_channels": 2, "kernel_size": 3, "generator": rng()},
+    "EqualizedLinear": {"in_features": 3, "out_features": 2, "generator": rng()},
+    "AdaptiveAvgPool2d": {"output_size": 2},
+    "PixelShuffle": {"upscale_factor": 2},
+    "PixelUnshuffle": {"downscale_factor": 2},
+    "ZeroPad2d": {"padding": 1},
+    "ReflectionPad2d": {"padding": 1},
+    "ReplicationPad2d": {"padding": (1, 0, -1, 2)},
+    "ELU": {},
+    "GELU": {},
+    "Hardtanh": {},
+    "PReLU": {},
+    "PixelNorm": {},
 }
 
 

@@ -57,8 +57,8 @@ class Conv1d(Module):
         if x.ndim != 3 or x.shape[1] != self.in_channels:
             raise ValueError(f"Conv1d: x must be (N,C,L) with C={self.in_channels}, got {x.shape}")
         row, weight = (ops.reshape(t, (*t.shape[:2], 1, t.shape[2])) for t in (x, self.weight))
-        options = [(1, self.stride), (0, self.padding), (1, self.dilation)]
-        y = ops.conv2d(row, weight, self.bias, *options, self.groups)
+        stride, padding, dilation = (1, self.stride), (0, self.padding), (1, self.dilation)
+        y = ops.conv2d(row, weight, self.bias, stride, padding, dilation, self.groups)
         return ops.reshape(y, (*y.shape[:2], y.shape[3]))
 
     def extra_repr(self) -> str:

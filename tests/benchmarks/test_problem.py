@@ -1,5 +1,7 @@
 """FLOPs, bytes, inputs, and the harness's reference against the kernels' own references."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from benchmarks.problem import flops, inputs, memory_needed, moved_bytes, read_b
 from scratchgan.kernels.conv import reference as conv
 from scratchgan.kernels.norm import reference as norm
 from scratchgan.kernels.pool import reference as pool
+from scratchgan.kernels.upfirdn import reference as upfirdn
 from scratchgan.kernels.upsample import reference as upsample
 from scratchgan.kernels.upsample_conv import reference as upsample_conv
 
@@ -39,6 +42,13 @@ def by_the_kernels_reference(p, a):
             y = upsample_conv.upsample_conv2d_input_grad(a["gy"], a["w"], p.scale, p.padding)
         else:
             y = upsample_conv.upsample_conv2d_weight_grad(a["x"], a["gy"], p.kernel, p.scale, p.padding)
+    elif p.op == "resampling" and p.algorithm == "fir":
+        padding = tuple(reference.fir_padding(scale) for scale in p.scale)
+        taps = np.outer(reference.FIR, reference.FIR) * math.prod(p.scale)
+        if forward:
+            y = upfirdn.upfirdn2d(a["x"], taps, p.scale, (1, 1), padding)
+        else:
+            y = upfirdn.upfirdn2d_grad(a["gy"], taps, p.image, p.scale, (1, 1), padding)
     elif p.op == "resampling":
         name = "upsample_bilinear2d" if p.algorithm == "linear" else "upsample_nearest2d"
         function = getattr(upsample, name if forward else f"{name}_grad")
