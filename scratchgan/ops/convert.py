@@ -57,7 +57,7 @@ def _device(operator: str, argument: str, value: Any) -> str:
     return value
 
 
-DTYPE = Rule("float32 or float64", _float_dtype, (int, "a", None, 1.5, bool))
+DTYPE = Rule("float32 or float64", _float_dtype, (int, "word", None, 1.5, bool))
 
 
 @operator(x=TENSOR, dtype=DTYPE)

@@ -55,10 +55,10 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
 @operator(x=FLOATING, weight=FLOATING)
 def prelu(x: Any, weight: Any) -> Tensor:
     """x where x > 0, weight * x elsewhere: x (N,C,...), weight (C,) or (1,) for all channels (He et al., 2015)."""
-    check_alike("prelu", x=x, weight=weight)
     channels = x.shape[1] if x.ndim > 1 else 1
     if weight.ndim != 1 or weight.shape[0] not in (1, channels):
         raise ValueError(f"prelu: weight must be (1,) or ({channels},) for x {x.shape}, got {weight.shape}")
+    check_alike("prelu", x=x, weight=weight)
     if weight.shape[0] > 1:
         weight = reshape(weight, (1, channels) + (1,) * (x.ndim - 2))
     positive = constant(x.data > 0)
