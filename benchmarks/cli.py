@@ -16,6 +16,7 @@ COMMANDS = {
     "step": "whole GAN steps against each peer, with the time of each operator",
     "scaling": "speed against batch, size and threads",
     "overhead": "microseconds per operator of the autograd, against peers",
+    "accuracy": "the largest error of every elementwise operator and loss in ulps, beside NumPy and PyTorch",
     "targets": "every figure that the project aims at, both sides in one run",
     "selftest": "does the harness tell the truth here: false alarms, a planted slowdown, independent timers",
     "ladder": "one convolution from the naive loop to the kernel, an idea at a time",
@@ -64,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         own.set_defaults(command=function)
         return own
 
-    from . import ladder, overhead, scaling, selftest, steps, targets
+    from . import accuracy, ladder, overhead, scaling, selftest, steps, targets
 
     _run_options(command("run", run_command))
     _compare_options(command("compare", compare_command))
@@ -76,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     steps.add_options(command("step", steps.command))
     scaling.add_options(command("scaling", scaling.command))
     overhead.add_options(command("overhead", overhead.command))
+    accuracy.add_options(command("accuracy", accuracy.command))
     targets.add_options(command("targets", targets.command))
     selftest.add_options(command("selftest", selftest.command))
     ladder.add_options(command("ladder", ladder.command))

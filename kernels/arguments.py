@@ -20,6 +20,9 @@ Pair = tuple[int, int]
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
+SIZES = 2**31 - 1  # no stride, width or count is larger: a C int
+_BYTES = 2**62  # no array is larger: NumPy counts bytes in 63 bits
+
 
 def namespace(array: Any) -> Any:
     """Return the module whose ``empty`` and other functions make arrays where ``array`` is: NumPy or CuPy."""
@@ -29,6 +32,8 @@ def namespace(array: Any) -> Any:
 def empty(shape: tuple[int, ...], like: Any, dtype: Any = None) -> Any:
     """Return a new array where ``like`` is, of its dtype unless another is given; what it holds is undefined."""
     dtype = like.dtype if dtype is None else dtype
+    if max(shape, default=0) > SIZES and math.prod(shape) * np.dtype(dtype).itemsize > _BYTES:
+        raise ValueError(f"the result would have shape {shape}, and no array is as large")
     return current_runner().namespace().empty(shape, dtype) if is_gpu_array(like) else memory.empty(shape, dtype)
 
 
@@ -73,13 +78,15 @@ def pair(operator: str, name: str, value: int | tuple[int, int] | list[int], min
 
     Raises TypeError for anything but an int or a pair of ints, ValueError below ``minimum``.
     """
-    if type(value) is int and value >= minimum:  # what nearly all calls give
+    if type(value) is int and minimum <= value <= SIZES:  # what nearly all calls give
         return value, value
     values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(values) != 2 or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values):
         raise TypeError(f"{operator}: {name} must be an int or a pair of ints (height, width), got {value!r}")
     if min(values) < minimum:
         raise ValueError(f"{operator}: {name} must be at least {minimum}, got {value!r}")
+    if max(values) > SIZES:
+        raise ValueError(f"{operator}: {name} must be at most {SIZES}, got {value!r}")
     return int(values[0]), int(values[1])
 
 

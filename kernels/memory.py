@@ -45,6 +45,11 @@ class _Part:
         self._returned.append(self._place)
 
 
+def is_ours(owner: Any) -> bool:
+    """Whether memory, the last ``base`` of an array, was handed out here."""
+    return isinstance(owner, _Part)
+
+
 class _Region:
     """A piece of memory from the operating system, and its free parts: the size by the offset, in order of offset."""
 

@@ -97,6 +97,11 @@ class Function:
         return Tensor._made_by(Node(self, inputs, (y,)) if tracked else None, 0, y)
 
 
+def constant(array: Any) -> Tensor:
+    """Return what an operator computed on the way, a mask or a share, as a constant; it is made read-only."""
+    return Tensor._made_by(None, 0, frozen(array, ()))
+
+
 def _edge(tensor: Tensor) -> Edge | None:
     """Return where the gradient of ``tensor`` flows to: None for a constant."""
     if tensor._node is not None:
@@ -135,7 +140,7 @@ class Node:
             for i, t in enumerate(tensors):
                 if keep is True or (keep and keep[i]):
                     self.inputs[i] = t.data
-                    mark = fingerprint(t.data)
+                    mark = fingerprint(t.data, t._given)
                     if mark is not None:
                         self.fingerprints = {**(self.fingerprints or {}), i: mark}
         self.outputs: tuple[Array, ...] | None = outputs if function.saves_output else None

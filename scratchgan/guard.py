@@ -2,7 +2,8 @@
 
 A gradient that is computed from an array which changed in the meantime is wrong, and nothing else would tell. The
 results of operators are ours: they are made read-only, which costs nothing, and NumPy itself refuses to write to them.
-A leaf's array is its maker's, who may write to it: it gets a checksum when it is saved, and again when it is used.
+Any other array is its maker's, who may write to it: it gets a checksum when it is saved, and again when it is used.
+What a Function keeps in itself (an index, a mask) has no checksum, so there `kept` makes it ours.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .device import Array
+from .kernels.memory import is_ours
 
 
 def frozen(y: Any, inputs: Sequence[Array]) -> Array:
@@ -30,16 +32,45 @@ def frozen(y: Any, inputs: Sequence[Array]) -> Array:
     return y
 
 
-def fingerprint(array: Array) -> int | bytes | None:
+def fingerprint(array: Array, given: bool = True) -> int | bytes | None:
     """Return a checksum of an array that someone may still write to, None for one that cannot change.
 
-    A few bytes are their own checksum.
+    A few bytes are their own checksum. ``given``: the array came from the user, who may hold it under another name;
+    otherwise an operator made it.
 
-    A read-only view of a writable array can change, so what counts is the array that owns the memory.
+    That an array is read-only says nothing by itself: it may be a view of a writable one, of memory that is no array
+    (a bytearray, a file, another library's), or its owner may unlock it. What counts is who owns the memory.
     """
     owner = array
-    while type(owner) is np.ndarray:
+    while isinstance(owner, np.ndarray):
         if owner.flags.writeable:
-            return array.tobytes() if array.nbytes <= 64 else zlib.crc32(np.ascontiguousarray(array).data)
+            return _checksum(array)
         owner = owner.base
+    if isinstance(array, np.ndarray) and (given if owner is None else type(owner) is not bytes and not is_ours(owner)):
+        return _checksum(array)
     return None
+
+
+def _checksum(array: np.ndarray) -> int | bytes:
+    return array.tobytes() if array.nbytes <= 64 else zlib.crc32(np.ascontiguousarray(array).data)
+
+
+def kept(value: Any) -> Any:
+    """Return what a Function may keep for its backward: arrays, and lists of numbers, as a copy that no one changes.
+
+    A Tensor that an operator made gives its array as it is.
+    """
+    if isinstance(value, tuple):
+        return tuple([kept(part) for part in value])
+    if hasattr(value, "_given"):
+        if not value._given:
+            return value.data
+        value = value.data
+    if isinstance(value, list):
+        value = np.array(value, np.intp) if not value else np.array(value)
+    elif isinstance(value, np.ndarray):
+        value = value.copy()
+    else:
+        return value
+    value.setflags(False)
+    return value

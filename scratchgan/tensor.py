@@ -30,25 +30,22 @@ class Tensor:
     become float32. ``requires_grad``: make this a leaf that gradients are computed for (floating dtypes only).
     """
 
-    __slots__ = ("__weakref__", "_grad", "_hooks", "_index", "_node", "data", "requires_grad")
+    __slots__ = ("__weakref__", "_given", "_grad", "_hooks", "_index", "_node", "data", "requires_grad")
     __array_ufunc__ = None  # an ndarray on the left of an operator leaves it to Tensor
 
     def __init__(self, data: Any, requires_grad: bool = False, *, dtype: Any = None):
         if isinstance(data, Tensor):
             data = data.data
-        elif isinstance(data, np.generic):
-            data = np.asarray(data)
-        elif not isinstance(data, np.ndarray) and not hasattr(data, "__cuda_array_interface__"):
-            data = np.asarray(data)
-            if dtype is None and data.dtype == np.float64:
-                dtype = np.float32
+        elif type(data) is not np.ndarray and not hasattr(data, "__cuda_array_interface__"):
+            data, dtype = _as_array(data, dtype)
         if dtype is not None and data.dtype != dtype:
             data = data.astype(dtype)
-        if data.dtype == object:
-            raise TypeError(f"Tensor: expected numbers or nested lists of equal lengths, got {type(data).__name__}")
+        if data.dtype.kind not in "fiub":
+            raise TypeError(f"Tensor: it holds real numbers or bools, got {data.dtype}")
         if requires_grad and data.dtype not in (np.float32, np.float64):
             raise TypeError(f"Tensor: only float32 and float64 can require a gradient, got {data.dtype}")
         self.data: Array = data
+        self._given = True  # by the user, who may still write to it; see `scratchgan.guard`
         self.requires_grad = requires_grad
         self._grad: Tensor | None = None
         self._node: Node | None = None
@@ -60,6 +57,7 @@ class Tensor:
         """Wrap output ``index`` of ``node``, or a constant if there is no node; the fast way, without checks."""
         self = _new(Tensor)
         self.data = data
+        self._given = False
         self.requires_grad = node is not None
         self._grad = None
         self._node = node
@@ -138,7 +136,9 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """Return a constant with the same array: no gradient flows back through it."""
-        return Tensor._made_by(None, 0, self.data)
+        tensor = Tensor._made_by(None, 0, self.data)
+        tensor._given = self._given
+        return tensor
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
         """Call ``hook(gradient)`` whenever the whole gradient of this Tensor is known.
@@ -210,6 +210,27 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
 
+    # Copies, and pickles: of leaves and constants. A result is its graph, and that would be copied to the last leaf.
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        self._refuse_copy("pickle")
+        return type(self), (self.numpy(), self.requires_grad)
+
+    def __copy__(self) -> Tensor:
+        return self if self._node is not None else type(self)(self.data, self.requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        self._refuse_copy("copy.deepcopy")
+        memo[id(self)] = copy = type(self)(self.data.copy(), self.requires_grad)
+        return copy
+
+    def _refuse_copy(self, operation: str) -> None:
+        if self._node is not None:
+            raise TypeError(
+                f"{operation}: this Tensor {self.shape} is a result (of {self._node.name}, applied at "
+                f"{self._node.where}), and its graph cannot be copied; use .detach(), and keep no result in a module"
+            )
+
     # Arithmetic: each of these is the function of the same name in scratchgan.ops
 
     def __add__(self, other: Any) -> Tensor:
@@ -260,7 +281,18 @@ class Tensor:
     # Comparisons give constants of dtype bool. A Tensor is hashed by what it is, not by its numbers.
 
     def _compare(self, other: Any, relation: Callable[[Any, Any], Any]) -> Tensor:
-        return Tensor(relation(self.data, other.data if isinstance(other, Tensor) else other))
+        other = other.data if isinstance(other, Tensor) else other
+        try:
+            mask = (
+                np.asarray(relation(self.data, other))
+                if isinstance(self.data, np.ndarray)
+                else relation(self.data, other)
+            )
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{relation.__name__}: a Tensor {self.shape} and {np.shape(other)}: {error}") from None
+        if isinstance(mask, np.ndarray):
+            mask.setflags(write=False)
+        return Tensor._made_by(None, 0, mask)
 
     def __lt__(self, other: Any) -> Tensor:
         return self._compare(other, operator.lt)
@@ -345,6 +377,23 @@ class Tensor:
     def astype(self, dtype: Any) -> Tensor:
         """Return this Tensor in another floating dtype; the gradient comes back in this one's."""
         return ops.astype(self, dtype)
+
+
+def _as_array(data: Any, dtype: Any) -> tuple[np.ndarray, Any]:
+    """Return what is no plain array as one, and the dtype to convert it to; Python's floats become float32."""
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError("Tensor: a masked array's mask would be lost; fill it (.filled) and keep the mask as a Tensor")
+    if isinstance(data, (np.ndarray, np.generic)):  # a subclass: np.memmap, np.matrix
+        return np.asarray(data), dtype
+    try:
+        array = np.asarray(data)
+    except ValueError:  # NumPy says "inhomogeneous"
+        raise ValueError("Tensor: nested lists must have equal lengths, these are inhomogeneous") from None
+    if array.dtype == object:
+        raise TypeError(f"Tensor: expected numbers or nested lists of equal lengths, got {type(data).__name__}")
+    if dtype is None and array.dtype == np.float64 and not hasattr(data, "__array__"):
+        dtype = np.float32
+    return array, dtype
 
 
 def _listed(items: list[Any], item: Any) -> Callable[[], None]:

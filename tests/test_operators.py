@@ -249,9 +249,9 @@ class TestErrors:
             (lambda: ops.group_norm(X, 2), ValueError, "2 groups"),
             (lambda: ops.layer_norm(X, (3,)), ValueError, "last axes"),
             (lambda: ops.embedding([0, 9], np.ones((3, 2))), ValueError, "from 0 to 9"),
-            (lambda: ops.dropout(X, 1.0, np.random.default_rng(0)), ValueError, "p must be"),
+            (lambda: ops.dropout(X, 1.5, np.random.default_rng(0)), ValueError, "p must be"),
             (lambda: ops.cross_entropy(np.ones((2, 3)), [0, 3]), ValueError, "3 classes"),
-            (lambda: ops.cross_entropy(np.ones((2, 3)), [0.0, 1.0]), ValueError, "integers"),
+            (lambda: ops.cross_entropy(np.ones((2, 3)), [0.0, 1.0]), TypeError, "integers"),
             (lambda: ops.mse_loss(np.ones(2), np.ones(3)), ValueError, r"\(2,\) but target is \(3,\)"),
             (lambda: ops.binary_cross_entropy_with_logits(np.ones((2, 1)), np.ones(2)), ValueError, "target"),
         ],
@@ -265,7 +265,7 @@ class TestErrors:
             """Stands in for an array of another kind."""
 
         with pytest.raises(DeviceError, match="add: the operands are on"):
-            Tensor(np.ones(2)) + Tensor(np.ones(2).view(Elsewhere))
+            Tensor(np.ones(2)) + Tensor._made_by(None, 0, np.ones(2).view(Elsewhere))
 
 
 class TestNoise:

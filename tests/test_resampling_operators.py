@@ -168,7 +168,7 @@ def test_an_empty_batch(shape: tuple[int, ...]) -> None:
         (lambda: ops.interpolate(X, (3, 4, 5)), TypeError, r"2 of them for x \(2, 3, 4, 5\)"),
         (lambda: ops.interpolate(X, 2.5), TypeError, "size must be a number"),
         (lambda: ops.interpolate(X, scale_factor=0.1), ValueError, r"would be \(0, 0\)"),
-        (lambda: ops.interpolate(X, 3, mode="cubic"), ValueError, "mode must be one of nearest"),
+        (lambda: ops.interpolate(X, 3, mode="cubic"), ValueError, "mode must be 'nearest' or"),
         (lambda: ops.interpolate(X, 3, mode="linear"), ValueError, "try 'bilinear'"),
         (lambda: ops.interpolate(X, 3, align_corners=True), ValueError, "align_corners is for linear"),
         (lambda: ops.interpolate(X, 3, mode="area", antialias=True), ValueError, "antialias is for"),
@@ -186,7 +186,7 @@ def test_an_empty_batch(shape: tuple[int, ...]) -> None:
             "at most 3 elements to axis 2",
         ),
         (lambda: ops.pad(X, [(0, 0), (0, 0), (5, 0), (0, 0)], mode="circular"), ValueError, "at most 4 elements"),
-        (lambda: ops.pad(X, [(0, 0)] * 4, mode="mirror"), ValueError, "mode must be one of constant"),
+        (lambda: ops.pad(X, [(0, 0)] * 4, mode="mirror"), ValueError, "mode must be 'constant' or"),
         (lambda: ops.pad(X, [(0, 0), (0, 0), (-3, -2), (0, 0)]), ValueError, "too few elements"),
     ],
 )

@@ -4,10 +4,9 @@
 //     block    |  partial[0]  |  partial[1]  | ...     float64, in a fixed order: lanes, warps, blocks
 //     loss        partial[0] + partial[1] + ...        of one block, written at once; of several, by a second launch
 //
-// With e = exp(-|z|), which never overflows:
+// With e = exp(-|z|), which never overflows, and w = 1 - t for z >= 0, else t, all are sums of numbers of one sign:
 //
-//     softplus(z) = max(z, 0) + log1p(e)      sigmoid(z) = (z < 0 ? e : 1) / (1 + e)
-//     loss        = softplus(z) - t * z       gradient   = (sigmoid(z) - t) / count
+//     loss = |z| * w + log1p(e)       gradient = (w - e / (1 + e)) * sign(z) / count
 #include "../device.cuh"
 
 // target may be null: then it is ``same`` everywhere.
@@ -17,9 +16,10 @@ extern "C" __global__ void bce(const T* logits, const T* target, T same, T scale
     double sum = 0;
     FOR_EACH(k, count) {
         const T z = logits[k], t = target ? target[k] : same;
-        const T e = exp(z < T(0) ? z : -z);
-        sum += double((z > T(0) ? z : T(0)) + log1p(e) - t * z);
-        gradient[k] = scale * ((z < T(0) ? e : T(1)) / (T(1) + e) - t);
+        const T size = z < T(0) ? -z : z, w = z >= T(0) ? T(1) - t : t, e = exp(-size);
+        sum += double((w == T(0) ? T(0) : size * w) + log1p(e));  // an infinite logit that is right costs nothing
+        const T difference = w - e / (T(1) + e);
+        gradient[k] = scale * (z >= T(0) ? difference : -difference);
     }
     sum = block_sum(sum, scratch);
     if (threadIdx.x == 0) {

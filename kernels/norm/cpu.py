@@ -23,6 +23,55 @@ def _channels_at_once(batch, channels, size):
     return max(1, min(channels // _TASKS, _RUN // size, _GROUP // (batch * size)))
 
 
+# Between these the squares of a channel's deviations, and what the gradient makes of them, are normal numbers even in
+# float32. What lies outside is rare, and gets a walk of its own with numbers that are near 1.
+_LEAST, _MOST = 1e-20, 1e20
+
+
+@kernel
+def scaled_moments(x, eps):
+    """Return the mean less the first value, and 1 / sqrt(var + eps), of values whose squares over- or underflow."""
+    unit = 0.0
+    for n in range(x.shape[0]):
+        for value in x[n]:
+            unit = max(unit, abs(np.float64(value) / 2 - np.float64(x[0, 0]) / 2))
+            if not math.isfinite(value):
+                return np.nan, np.nan
+    if unit == 0:
+        return 0.0, 1 / math.sqrt(eps) if eps > 0 else np.inf
+    pivot = np.float64(x[0, 0]) / unit
+    total = squares = 0.0
+    for n in range(x.shape[0]):
+        for value in x[n]:
+            d = np.float64(value) / unit - pivot
+            total += d
+            squares += d * d
+    count = x.size
+    centre = total / count
+    variance = max(squares / count - centre * centre, 0.0)
+    return centre * unit, 1 / math.sqrt(variance + eps / unit / unit) / unit
+
+
+@kernel
+def scaled_gradient(gy, x, weight, bias, mean, invstd, slope, gx):
+    """Fill ``gx`` of a channel from normalised values alone, and return the gradients of its weight and bias."""
+    middle, inverse, count = np.float64(mean), np.float64(invstd), x.size
+    sum_gy = sum_product = 0.0
+    for n in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            hat = (x[n, i] - middle) * inverse
+            g = np.float64(leaky(gy[n, i], x.dtype.type(hat * weight + bias), slope))
+            sum_gy += g
+            sum_product += g * hat
+    scale, average, along = weight * inverse, sum_gy / count, sum_product / count
+    for n in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            hat = (x[n, i] - middle) * inverse
+            g = np.float64(leaky(gy[n, i], x.dtype.type(hat * weight + bias), slope))
+            gx[n, i] = scale * (g - average - hat * along)
+    return sum_product, sum_gy
+
+
 @kernel(parallel=True)
 def batch_norm(x, weight, bias, eps, slope, y, mean, invstd):
     batch, channels, size = x.shape
@@ -49,7 +98,10 @@ def batch_norm(x, weight, bias, eps, slope, y, mean, invstd):
         for c in range(first, last):
             pivot = float(x[0, c, 0])
             centre = sums[c - first, 0] / count
-            inverse = 1 / math.sqrt(max(sums[c - first, 1] / count - centre * centre, 0.0) + eps)
+            variance = max(sums[c - first, 1] / count - centre * centre, 0.0)
+            inverse = 1 / math.sqrt(variance + eps)
+            if not _LEAST < variance + eps < _MOST:
+                centre, inverse = scaled_moments(x[:, c], eps)
             mean[c] = pivot + centre
             invstd[c] = inverse
             # x - mean first: the difference is exact where x is near the mean, and nothing cancels afterwards. What
@@ -96,8 +148,15 @@ def batch_norm_grad(gy, x, weight, bias, mean, invstd, slope, gx, gweight, gbias
             gweight[c] = sums[c - first, 1] * inverse
             averages[c - first] = sums[c - first, 0] / count
             factors[c - first] = -weight[c] * inverse * inverse * inverse * sums[c - first, 1] / count
+        for c in range(first, last):
+            if not _LEAST < np.float64(invstd[c]) ** 2 < _MOST:
+                gweight[c], gbias[c] = scaled_gradient(
+                    gy[:, c], x[:, c], weight[c], bias[c], mean[c], invstd[c], slope, gx[:, c]
+                )
         for n in range(batch):
             for c in range(first, last):
+                if not _LEAST < np.float64(invstd[c]) ** 2 < _MOST:
+                    continue
                 plane, above, result = x[n, c], gy[n, c], gx[n, c]
                 middle, shift = mean[c], bias[c]
                 scale = x.dtype.type(weight[c] * float(invstd[c]))

@@ -145,7 +145,7 @@ extern "C" __global__ void batch_norm_grad_sums(const T* gy, const T* x, const T
 
 template <int N>
 __device__ __forceinline__ void norm_grad_apply(const T* gy, const T* x, T middle, T scale, T shift, T slope, T average,
-                                                T factor, T* gx, long long batch, long long channels, int size) {
+                                                T inverse, T along, T* gx, long long batch, long long channels, int size) {
     COLUMNS(i, size) {
 #pragma unroll 4
         UP(n, batch) {
@@ -156,7 +156,7 @@ __device__ __forceinline__ void norm_grad_apply(const T* gy, const T* x, T middl
             for (int j = 0; j < N; j++) {
                 const T d = values.v[j] - middle;
                 const T g = leaky(grads.v[j], d * scale + shift, slope);
-                values.v[j] = scale * (g - average) + factor * d;
+                values.v[j] = scale * (g - average - (d * inverse) * along);
             }
             *(Several<N>*)(gx + at) = values;
         }
@@ -168,18 +168,19 @@ extern "C" __global__ void batch_norm_grad_apply(const T* gy, const T* x, const 
                                                  const T* invstd, T slope, const double* partial, T* gx, T* gweight,
                                                  T* gbias, long long batch, long long channels, int size, bool packs) {
     const long long c = blockIdx.x;
-    const double inverse = invstd[c], count = double(batch) * size;
+    const double count = double(batch) * size;
+    const T inverse = invstd[c];
     double sum_gy, sum_product;
     total_of(partial, gridDim.y, sum_gy, sum_product);
     if (blockIdx.y == 0 && threadIdx.x == 0 && threadIdx.y == 0) {
-        gweight[c] = T(sum_product * inverse);
+        gweight[c] = T(sum_product * double(inverse));
         gbias[c] = T(sum_gy);
     }
-    const T middle = mean[c], scale = T(weight[c] * inverse), shift = bias[c];
-    const T factor = T(-weight[c] * inverse * inverse * inverse * sum_product / count);
-    const T average = T(sum_gy / count);
-    if (packs) norm_grad_apply<PACK>(gy, x, middle, scale, shift, slope, average, factor, gx, batch, channels, size);
-    else norm_grad_apply<1>(gy, x, middle, scale, shift, slope, average, factor, gx, batch, channels, size);
+    const T middle = mean[c], scale = T(weight[c] * double(inverse)), shift = bias[c];
+    // the products in an order in which none is far from 1: invstd cubed vanishes for deviations of 1e14
+    const T average = T(sum_gy / count), along = T(sum_product * double(inverse) / count);
+    if (packs) norm_grad_apply<PACK>(gy, x, middle, scale, shift, slope, average, inverse, along, gx, batch, channels, size);
+    else norm_grad_apply<1>(gy, x, middle, scale, shift, slope, average, inverse, along, gx, batch, channels, size);
 }
 
 template <int N>

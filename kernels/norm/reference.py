@@ -50,7 +50,7 @@ def batch_norm_grad(
         gweight[c] = (g * centred * inverse).sum()
         gbias[c] = g.sum()
         g_hat = g * float(weight[c])
-        g_variance = (g_hat * centred).sum() * -0.5 * inverse**3
+        g_variance = (g_hat * centred).sum() * -0.5 * inverse * inverse * inverse
         g_mean = -(g_hat.sum()) * inverse
         gx[:, c] = g_hat * inverse + g_variance * 2 * centred / count + g_mean / count
     return gx, gweight, gbias

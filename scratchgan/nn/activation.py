@@ -7,15 +7,9 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..ops.arguments import GENERATOR, SLOPE, layer, number, optional
 from ..tensor import Tensor
 from .module import Module
-
-
-def checked_slope(layer: Module, negative_slope: float) -> float:
-    """Return the slope of an activation that ``layer`` has in its own pass; ValueError unless it is at least 0."""
-    if not negative_slope >= 0:
-        raise ValueError(f"{type(layer).__name__}: negative_slope must be at least 0, got {negative_slope}")
-    return negative_slope
 
 
 class ReLU(Module):
@@ -28,6 +22,7 @@ class ReLU(Module):
 class LeakyReLU(Module):
     """x where x > 0, negative_slope * x elsewhere."""
 
+    @layer(negative_slope=SLOPE)
     def __init__(self, negative_slope: float = 0.01):
         self.negative_slope = negative_slope
 
@@ -53,10 +48,14 @@ class Sigmoid(Module):
 
 
 class Softplus(Module):
-    """log(1 + exp(x))."""
+    """log(1 + exp(beta*x)) / beta; where beta*x is above ``threshold``, if one is given, x itself."""
+
+    @layer(beta=number(above=0), threshold=optional(number(0)))
+    def __init__(self, beta: float = 1.0, threshold: float | None = None):
+        self.beta, self.threshold = beta, threshold
 
     def forward(self, x: Any) -> Tensor:
-        return ops.softplus(x)
+        return ops.softplus(x, self.beta, self.threshold)
 
 
 class Dropout(Module):
@@ -66,9 +65,8 @@ class Dropout(Module):
     Source: N. Srivastava et al., "Dropout", 2014.
     """
 
+    @layer(p=number(0, 1), generator=GENERATOR)
     def __init__(self, p: float = 0.5, *, generator: np.random.Generator):
-        if not 0 <= p < 1:
-            raise ValueError(f"Dropout: p must be in [0, 1), got {p}")
         self.p, self.generator = p, generator
 
     def forward(self, x: Any) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .. import ops
+from ..ops.arguments import AXIS, SHAPE, layer
 from ..tensor import Tensor, as_tensor
 from .module import Module
 
@@ -60,33 +61,37 @@ class Identity(Module):
 
 
 class Flatten(Module):
-    """Joins all axes from ``start_dim`` on into one: (N,C,H,W) -> (N,C*H*W)."""
+    """Joins the axes from ``start_dim`` to ``end_dim`` into one: (N,C,H,W) -> (N,C*H*W)."""
 
-    def __init__(self, start_dim: int = 1):
-        self.start_dim = start_dim
+    @layer(start_dim=AXIS, end_dim=AXIS)
+    def __init__(self, start_dim: int = 1, end_dim: int = -1):
+        self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Any) -> Tensor:
-        return ops.flatten(x, self.start_dim)
+        return ops.flatten(x, self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
-        return f"start_dim={self.start_dim}"
+        return f"start_dim={self.start_dim}" + ("" if self.end_dim == -1 else f", end_dim={self.end_dim}")
 
 
 class Unflatten(Module):
-    """Splits one axis into several: ``Unflatten(1, (C, H, W))`` makes (N,C*H*W) to (N,C,H,W)."""
+    """Splits one axis into several: ``Unflatten(1, (C, H, W))`` makes (N,C*H*W) to (N,C,H,W); one may be -1."""
 
+    @layer(dim=AXIS, unflattened_size=SHAPE)
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]):
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)
 
     def forward(self, x: Any) -> Tensor:
         x = as_tensor(x)
-        size = math.prod(self.unflattened_size)
-        if not -x.ndim <= self.dim < x.ndim or x.shape[self.dim] != size:
+        size = math.prod([n for n in self.unflattened_size if n != -1])
+        here = -x.ndim <= self.dim < x.ndim
+        if not here or (x.shape[self.dim] % max(size, 1) if -1 in self.unflattened_size else x.shape[self.dim] != size):
             raise ValueError(
                 f"Unflatten: axis {self.dim} of x {x.shape} must have {size} elements to become {self.unflattened_size}"
             )
         axis = self.dim % x.ndim
-        return ops.reshape(x, (*x.shape[:axis], *self.unflattened_size, *x.shape[axis + 1 :]))
+        sizes = tuple([x.shape[axis] // max(size, 1) if n == -1 else n for n in self.unflattened_size])
+        return ops.reshape(x, (*x.shape[:axis], *sizes, *x.shape[axis + 1 :]))
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

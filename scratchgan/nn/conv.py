@@ -10,16 +10,20 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..ops.arguments import FLAG, GENERATOR, PAIR_0, PAIR_1, SLOPE, integer, layer
+from ..ops.conv import PADDING
 from ..tensor import Tensor
 from . import init
-from .activation import checked_slope
 from .module import Module, Parameter
 
 Pair = int | tuple[int, int]
 
 
 class _Convolution(Module):
-    """What the three kinds have in common: channels, weights and bias, and how they read as text."""
+    """What the three kinds have in common: channels, weights and bias, and how they read as text.
+
+    Sizes have become pairs here: a default is a pair, and the rules of `layer` make one of what is given.
+    """
 
     precision: str | None = None  # see set_precision
 
@@ -27,10 +31,10 @@ class _Convolution(Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: Pair,
-        stride: Pair,
-        padding: Pair,
-        dilation: Pair,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
         groups: int,
         bias: bool,
         transposed: bool,
@@ -38,33 +42,22 @@ class _Convolution(Module):
         negative_slope: float = 1.0,
     ):
         for side, channels in [("in", in_channels), ("out", out_channels)]:
-            if groups < 1 or channels % groups:
+            if channels % groups:
                 raise ValueError(
                     f"{type(self).__name__}: {side}_channels={channels} is not a multiple of groups={groups}"
                 )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.negative_slope = checked_slope(self, negative_slope)
-        self.kernel_size, self.stride = self._pair("kernel_size", kernel_size, 1), self._pair("stride", stride, 1)
-        self.padding, self.dilation = self._pair("padding", padding, 0), self._pair("dilation", dilation, 1)
+        self.negative_slope, self.dilation = negative_slope, dilation
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         first, second = (in_channels, out_channels) if transposed else (out_channels, in_channels)
         self.weight = Parameter(np.empty((first, second // groups, *self.kernel_size), np.float32))
         self.bias = Parameter(np.empty(out_channels, np.float32)) if bias else None
         init.default_(self.weight, self.bias, generator=generator)
 
-    def _pair(self, name: str, value: Pair, least: int) -> tuple[int, int]:
-        pair = (value, value) if isinstance(value, int) else value
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(isinstance(v, int) for v in pair):
-            raise TypeError(
-                f"{type(self).__name__}: {name} must be an int or a (vertical, horizontal) pair, got {value!r}"
-            )
-        if min(pair) < least:
-            raise ValueError(f"{type(self).__name__}: {name} must be at least {least}, got {value!r}")
-        return pair[0], pair[1]
-
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         if self.padding != (0, 0):
-            text += f", padding={self.padding}"
+            text += f", padding={self.padding!r}"
         if self.dilation != (1, 1):
             text += f", dilation={self.dilation}"
         if self.groups != 1:
@@ -96,14 +89,26 @@ class Conv2d(_Convolution):
     can hold its place.
     """
 
+    @layer(
+        in_channels=integer(1),
+        out_channels=integer(1),
+        kernel_size=PAIR_1,
+        stride=PAIR_1,
+        padding=PADDING,
+        dilation=PAIR_1,
+        groups=integer(1),
+        bias=FLAG,
+        negative_slope=SLOPE,
+        generator=GENERATOR,
+    )
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
         kernel_size: Pair,
-        stride: Pair = 1,
-        padding: Pair = 0,
-        dilation: Pair = 1,
+        stride: Pair = (1, 1),
+        padding: Pair | str = (0, 0),
+        dilation: Pair = (1, 1),
         groups: int = 1,
         bias: bool = True,
         *,
@@ -136,24 +141,36 @@ class ConvTranspose2d(_Convolution):
     (in_channels, out_channels/groups, kH, kW) and ``bias`` (out_channels,), or None.
     """
 
+    @layer(
+        in_channels=integer(1),
+        out_channels=integer(1),
+        kernel_size=PAIR_1,
+        stride=PAIR_1,
+        padding=PAIR_0,
+        output_padding=PAIR_0,
+        groups=integer(1),
+        bias=FLAG,
+        dilation=PAIR_1,
+        generator=GENERATOR,
+    )
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
         kernel_size: Pair,
-        stride: Pair = 1,
-        padding: Pair = 0,
-        output_padding: Pair = 0,
+        stride: Pair = (1, 1),
+        padding: Pair = (0, 0),
+        output_padding: Pair = (0, 0),
         groups: int = 1,
         bias: bool = True,
-        dilation: Pair = 1,
+        dilation: Pair = (1, 1),
         *,
         generator: np.random.Generator,
     ):
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, True, generator
         )
-        self.output_padding = self._pair("output_padding", output_padding, 0)
+        self.output_padding = output_padding
 
     def forward(self, x: Any) -> Tensor:
         return ops.conv_transpose2d(
@@ -182,22 +199,42 @@ class UpsampleConv2d(_Convolution):
     ``negative_slope`` as in `Conv2d`.
     """
 
+    @layer(
+        in_channels=integer(1),
+        out_channels=integer(1),
+        kernel_size=PAIR_1,
+        scale_factor=PAIR_1,
+        padding=PAIR_0,
+        bias=FLAG,
+        negative_slope=SLOPE,
+        generator=GENERATOR,
+    )
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
         kernel_size: Pair,
-        scale_factor: Pair = 2,
-        padding: Pair = 0,
+        scale_factor: Pair = (2, 2),
+        padding: Pair = (0, 0),
         bias: bool = True,
         *,
         negative_slope: float = 1.0,
         generator: np.random.Generator,
     ):
         super().__init__(
-            in_channels, out_channels, kernel_size, 1, padding, 1, 1, bias, False, generator, negative_slope
+            in_channels,
+            out_channels,
+            kernel_size,
+            (1, 1),
+            padding,
+            (1, 1),
+            1,
+            bias,
+            False,
+            generator,
+            negative_slope,
         )
-        self.scale_factor = self._pair("scale_factor", scale_factor, 1)
+        self.scale_factor = scale_factor
 
     def forward(self, x: Any) -> Tensor:
         return ops.upsample_conv2d(

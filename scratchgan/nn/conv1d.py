@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..tensor import Tensor, as_tensor
+from ..ops.arguments import FLAG, GENERATOR, TENSOR, integer, layer
+from ..tensor import Tensor
 from . import init
 from .module import Module, Parameter
 
@@ -18,6 +19,17 @@ class Conv1d(Module):
     ``weight`` is (out_channels, in_channels/groups, kernel_size) and ``bias`` (out_channels,), or None.
     """
 
+    @layer(
+        in_channels=integer(1),
+        out_channels=integer(1),
+        kernel_size=integer(1),
+        stride=integer(1),
+        padding=integer(0),
+        dilation=integer(1),
+        groups=integer(1),
+        bias=FLAG,
+        generator=GENERATOR,
+    )
     def __init__(
         self,
         in_channels: int,
@@ -32,14 +44,8 @@ class Conv1d(Module):
         generator: np.random.Generator,
     ):
         for side, channels in [("in", in_channels), ("out", out_channels)]:
-            if groups < 1 or channels % groups:
+            if channels % groups:
                 raise ValueError(f"Conv1d: {side}_channels={channels} is not a multiple of groups={groups}")
-        sizes = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
-        for name, value in sizes.items():
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"Conv1d: {name} must be an int, got {value!r}")
-            if value < (name != "padding"):
-                raise ValueError(f"Conv1d: {name} must be at least {int(name != 'padding')}, got {value}")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
         self.weight = Parameter(np.empty((out_channels, in_channels // groups, kernel_size), np.float32))
@@ -47,7 +53,7 @@ class Conv1d(Module):
         init.default_(self.weight, self.bias, generator=generator)
 
     def forward(self, x: Any) -> Tensor:
-        x = as_tensor(x)
+        x = TENSOR.check("Conv1d", "x", x)
         if x.ndim != 3 or x.shape[1] != self.in_channels:
             raise ValueError(f"Conv1d: x must be (N,C,L) with C={self.in_channels}, got {x.shape}")
         row, weight = (ops.reshape(t, (*t.shape[:2], 1, t.shape[2])) for t in (x, self.weight))

@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..ops.arguments import FLAG, GENERATOR, PAIR_1, SLOPE, integer, layer, number
+from ..ops.conv import PADDING
 from ..tensor import Tensor
 from . import init
 from .conv import Conv2d, Pair
@@ -41,6 +43,14 @@ class EqualizedLinear(Linear):
     ``bias * lr_multiplier``.
     """
 
+    @layer(
+        in_features=integer(1),
+        out_features=integer(1),
+        lr_multiplier=number(above=0),
+        initial_bias=number(),
+        negative_slope=SLOPE,
+        generator=GENERATOR,
+    )
     def __init__(
         self,
         in_features: int,
@@ -52,8 +62,6 @@ class EqualizedLinear(Linear):
         generator: np.random.Generator,
     ):
         super().__init__(in_features, out_features, generator=generator)
-        if not lr_multiplier > 0:
-            raise ValueError(f"EqualizedLinear: lr_multiplier must be positive, got {lr_multiplier}")
         self.lr_multiplier, self.negative_slope = lr_multiplier, negative_slope
         init.normal_(self.weight, std=1 / lr_multiplier, generator=generator)
         init.constant_(self.bias, initial_bias / lr_multiplier)
@@ -78,13 +86,24 @@ class EqualizedConv2d(Conv2d):
     ``weight`` starts as N(0, 1), ``bias`` as 0.
     """
 
+    @layer(
+        in_channels=integer(1),
+        out_channels=integer(1),
+        kernel_size=PAIR_1,
+        stride=PAIR_1,
+        padding=PADDING,
+        bias=FLAG,
+        gain=number(above=0),
+        negative_slope=SLOPE,
+        generator=GENERATOR,
+    )
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
         kernel_size: Pair,
-        stride: Pair = 1,
-        padding: Pair = 0,
+        stride: Pair = (1, 1),
+        padding: Pair | str = (0, 0),
         bias: bool = True,
         *,
         gain: float = 1.0,
@@ -95,8 +114,6 @@ class EqualizedConv2d(Conv2d):
             in_channels, out_channels, kernel_size, stride, padding, bias=bias, negative_slope=negative_slope,
             generator=generator,
         )  # fmt: skip
-        if not gain > 0:
-            raise ValueError(f"EqualizedConv2d: gain must be positive, got {gain}")
         self.gain = gain * gain_after(negative_slope)
         init.normal_(self.weight, generator=generator)
         if self.bias is not None:

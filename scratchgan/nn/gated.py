@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..tensor import Tensor, as_tensor
+from ..ops.arguments import EPS, FLOATING, choice, integer, layer, number
+from ..tensor import Tensor
 from .module import Module, Parameter
 
 
@@ -21,9 +22,8 @@ class SiLU(Module):
 class GELU(Module):
     """x times the normal distribution function at x; ``approximate`` "tanh" for the faster formula."""
 
+    @layer(approximate=choice("none", "tanh"))
     def __init__(self, approximate: str = "none"):
-        if approximate not in ("none", "tanh"):
-            raise ValueError(f"GELU: approximate must be 'none' or 'tanh', got {approximate!r}")
         self.approximate = approximate
 
     def forward(self, x: Any) -> Tensor:
@@ -36,6 +36,7 @@ class GELU(Module):
 class ELU(Module):
     """x where x > 0, alpha * (exp(x) - 1) elsewhere."""
 
+    @layer(alpha=number())
     def __init__(self, alpha: float = 1.0):
         self.alpha = alpha
 
@@ -49,9 +50,8 @@ class ELU(Module):
 class PReLU(Module):
     """x where x > 0, weight * x elsewhere; ``weight`` (num_parameters,) is learned: one number, or one a channel."""
 
+    @layer(num_parameters=integer(1), init=number())
     def __init__(self, num_parameters: int = 1, init: float = 0.25):
-        if num_parameters < 1:
-            raise ValueError(f"PReLU: num_parameters must be at least 1, got {num_parameters}")
         self.num_parameters = num_parameters
         self.weight = Parameter(np.full(num_parameters, init, np.float32))
 
@@ -65,6 +65,7 @@ class PReLU(Module):
 class Hardtanh(Module):
     """x held between two bounds."""
 
+    @layer(min_val=number(infinite=True), max_val=number(infinite=True))
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0):
         if not min_val < max_val:
             raise ValueError(f"Hardtanh: min_val must be below max_val, got {min_val} and {max_val}")
@@ -80,11 +81,12 @@ class Hardtanh(Module):
 class PixelNorm(Module):
     """x divided by the root of its mean square over the channels, at each pixel (Karras et al., 2018): (N,C,...)."""
 
+    @layer(eps=EPS)
     def __init__(self, eps: float = 1e-8):
         self.eps = eps
 
     def forward(self, x: Any) -> Tensor:
-        x = as_tensor(x)
+        x = FLOATING.check("PixelNorm", "x", x)
         if x.ndim < 2:
             raise ValueError(f"PixelNorm: x must be (N,C,...), got {x.shape}")
         return x * ops.rsqrt(ops.mean(x * x, 1, keepdims=True) + self.eps)

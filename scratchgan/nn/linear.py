@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..ops.arguments import FLAG, GENERATOR, integer, layer
 from ..tensor import Tensor
 from . import init
 from .module import Module, Parameter
@@ -19,6 +20,7 @@ class Linear(Module):
     +-1/sqrt(in_features), drawn from ``generator``.
     """
 
+    @layer(in_features=integer(1), out_features=integer(1), bias=FLAG, generator=GENERATOR)
     def __init__(self, in_features: int, out_features: int, bias: bool = True, *, generator: np.random.Generator):
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(np.empty((out_features, in_features), np.float32))
@@ -38,6 +40,7 @@ class Embedding(Module):
     ``weight`` is (num_embeddings, embedding_dim) and starts as N(0, 1), drawn from ``generator``.
     """
 
+    @layer(num_embeddings=integer(1), embedding_dim=integer(1), generator=GENERATOR)
     def __init__(self, num_embeddings: int, embedding_dim: int, *, generator: np.random.Generator):
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.weight = Parameter(np.empty((num_embeddings, embedding_dim), np.float32))

@@ -90,6 +90,8 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward()")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
+        if options and "input" in options:  # PyTorch's name of the first argument
+            inputs = (options.pop("input"), *inputs)
         if self.training and "parametrizations" in vars(self):
             for _, parametrization in self.parametrizations.named_children():
                 parametrization.advance()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..ops.arguments import FLAG, GENERATOR, PAIR_0, PAIR_1, integer, layer
 from ..tensor import Tensor
 from .conv import Conv2d, Pair
 
@@ -27,12 +28,20 @@ class ConvAvgPool2d(Conv2d):
     written. ``weight`` and ``bias`` are those of the Conv2d alone, so the state dict is that of ``Conv2d, AvgPool2d``.
     """
 
+    @layer(
+        in_channels=integer(1),
+        out_channels=integer(1),
+        kernel_size=PAIR_1,
+        padding=PAIR_0,
+        bias=FLAG,
+        generator=GENERATOR,
+    )
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
         kernel_size: Pair,
-        padding: Pair = 0,
+        padding: Pair = (0, 0),
         bias: bool = True,
         *,
         generator: np.random.Generator,

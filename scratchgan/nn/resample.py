@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from .. import ops
+from ..ops.arguments import FLAG, PAIR_0, PAIR_1, choice, layer, optional
 from ..tensor import Tensor
 from .module import Module
 
@@ -17,9 +18,8 @@ class Upsample(Module):
     ``mode``: "nearest" repeats pixels, "bilinear" interpolates between their centres (align_corners=False).
     """
 
+    @layer(scale_factor=PAIR_1, mode=choice("nearest", "bilinear"))
     def __init__(self, *, scale_factor: Pair, mode: Literal["nearest", "bilinear"] = "nearest"):
-        if mode not in ("nearest", "bilinear"):
-            raise ValueError(f"Upsample: mode must be 'nearest' or 'bilinear', got {mode!r}")
         self.scale_factor, self.mode = scale_factor, mode
 
     def forward(self, x: Any) -> Tensor:
@@ -33,6 +33,7 @@ class Upsample(Module):
 class MaxPool2d(Module):
     """The largest pixel of each window; the stride is the window's size unless given."""
 
+    @layer(kernel_size=PAIR_1, stride=optional(PAIR_1), padding=PAIR_0, dilation=PAIR_1)
     def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, dilation: Pair = 1):
         self.kernel_size, self.padding, self.dilation = kernel_size, padding, dilation
         self.stride = kernel_size if stride is None else stride
@@ -50,6 +51,7 @@ class AvgPool2d(Module):
     ``count_include_pad`` says whether padding counts as zeros in the mean, or not at all.
     """
 
+    @layer(kernel_size=PAIR_1, stride=optional(PAIR_1), padding=PAIR_0, count_include_pad=FLAG)
     def __init__(
         self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, *, count_include_pad: bool = True
     ):

@@ -15,7 +15,8 @@ import numpy as np
 from ..autograd import Function
 from ..device import Array, namespace
 from ..kernels import matmul as product
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
+from .arguments import FLAG, NETWORK, TENSOR, check_alike, number, operator, optional
 from .matmul import Matmul
 from .reduce import softmax, sum
 from .shape import broadcast_to, sum_to, transpose
@@ -64,6 +65,14 @@ def _swapped(x: Tensor) -> Tensor:
     return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
+@operator(
+    query=NETWORK,
+    key=NETWORK,
+    value=NETWORK,
+    attn_mask=optional(TENSOR),
+    is_causal=FLAG,
+    scale=optional(number()),
+)
 def scaled_dot_product_attention(
     query: Any, key: Any, value: Any, attn_mask: Any = None, is_causal: bool = False, scale: float | None = None
 ) -> Tensor:
@@ -75,10 +84,8 @@ def scaled_dot_product_attention(
     takes no mask besides. A query that is kept from all keys is NaN. There is no dropout of the weights.
     """
     name = "scaled_dot_product_attention"
-    q, k, v = as_tensor(query), as_tensor(key), as_tensor(value)
-    if len({(t.dtype, type(t.data)) for t in (q, k, v)}) > 1:
-        kinds = ", ".join(f"{t.dtype} on {t.device}" for t in (q, k, v))
-        raise TypeError(f"{name}: query, key and value must agree in dtype and device, got {kinds}")
+    check_alike(name, query=query, key=key, value=value)
+    q, k, v = query, key, value
     shapes = f"query {q.shape}, key {k.shape} and value {v.shape}"
     if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
         raise ValueError(f"{name}: {shapes} do not fit; they must be (...,L,E), (...,S,E) and (...,S,D)")
@@ -106,11 +113,13 @@ def _bias(name: str, mask: Any, is_causal: bool, q: Tensor, shape: tuple[int, ..
         mask = Tensor(xp.tril(xp.ones(shape[-2:], bool)))
     if mask is None:
         return None
-    mask = as_tensor(mask)
     if mask.dtype == bool:
         mask = Tensor(xp.where(mask.data, 0, -np.inf).astype(q.dtype))
-    if mask.dtype != q.dtype:
-        raise TypeError(f"{name}: attn_mask must be bool or {q.dtype} as the query is, got {mask.dtype}")
+    if mask.dtype != q.dtype or type(mask.data) is not type(q.data):
+        raise TypeError(
+            f"{name}: attn_mask must be bool or {q.dtype}, and on {q.device}, as the query is, got {mask.dtype} on "
+            f"{mask.device}"
+        )
     try:
         fits = np.broadcast_shapes(mask.shape, shape) == shape
     except ValueError:

@@ -23,8 +23,10 @@ from ..autograd import Function
 from ..device import Array
 from ..tensor import Tensor
 from .activation import LeakyReluGrad
+from .arguments import NETWORK, PAIR_0, PAIR_1, PRECISION, SLOPE, choice, either, integer, operator, optional
 from .padding import pad
 from .reduce import sum
+from .shape import reshape
 
 Pair = int | tuple[int, int]
 
@@ -179,12 +181,26 @@ class ConvTranspose2d(Function):
         return (gx, gw, sum(gy, (0, 2, 3)) if needs[2] else None) if bias else (gx, gw)
 
 
+PADDING = either(choice("same", "valid"), PAIR_0, lambda value: isinstance(value, str))
+
+
+@operator(
+    x=NETWORK,
+    weight=NETWORK,
+    bias=optional(NETWORK),
+    stride=PAIR_1,
+    padding=PADDING,
+    dilation=PAIR_1,
+    groups=integer(1),
+    precision=PRECISION,
+    slope=SLOPE,
+)
 def conv2d(
     x: Any,
     weight: Any,
     bias: Any = None,
     stride: Pair = 1,
-    padding: Pair = 0,
+    padding: Pair | str = 0,
     dilation: Pair = 1,
     groups: int = 1,
     precision: str | None = None,
@@ -193,14 +209,52 @@ def conv2d(
     """2-D convolution (cross-correlation, as in every deep learning library).
 
     x (N,C,H,W), weight (O,C/groups,kH,kW), bias (O,) or None -> (N,O,H',W'). stride, padding and dilation are an int
-    or a (vertical, horizontal) pair. A ``slope`` other than 1 means ``leaky_relu(conv2d(...), slope)``, in one pass
-    over the output. ``precision="tf32"`` lets float32 run on a GPU's tensor cores, both ways. Errors are the kernel's,
-    `scratchgan.kernels.conv2d`.
+    or a (vertical, horizontal) pair; padding "valid" is none, and "same" keeps the size for a stride of 1, with the
+    odd pixel at the end. One image (C,H,W) comes back as (O,H',W'). A ``slope`` other than 1 means
+    ``leaky_relu(conv2d(...), slope)``, in one pass over the output. ``precision="tf32"`` lets float32 run on a GPU's
+    tensor cores, both ways.
     """
-    function = Convolve(PlainGeometry(stride, padding, dilation, groups, precision), slope)
+    if isinstance(padding, str):
+        x, numbers = _named_padding(x, weight, padding, stride, dilation)
+    else:
+        numbers = padding
+    function = Convolve(PlainGeometry(stride, numbers, dilation, groups, precision), slope)
+    return _convolved(function, x, weight, bias)
+
+
+def _convolved(function: Function, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if x.data.ndim == 3:  # one image
+        y = _convolved(function, reshape(x, (1, *x.shape)), weight, bias)
+        return reshape(y, y.shape[1:])
     return function(x, weight) if bias is None else function(x, weight, bias)
 
 
+def _named_padding(x: Tensor, weight: Tensor, padding: str, stride: Any, dilation: Any) -> tuple[Tensor, Any]:
+    """Return x and the padding in numbers; what is wider at the end than at the beginning is added to x itself."""
+    if padding == "valid":
+        return x, 0
+    if tuple(np.broadcast_to(stride, 2)) != (1, 1):
+        raise ValueError(f'conv2d: padding="same" keeps the size for a stride of 1, and stride is {stride}')
+    if weight.ndim != 4:
+        raise ValueError(f"conv2d: weight must have 4 axes (O,C/groups,kH,kW), got {weight.shape}")
+    total = [int(d) * (k - 1) for d, k in zip(np.broadcast_to(dilation, 2), weight.shape[2:], strict=True)]
+    odd = [n % 2 for n in total]
+    if any(odd):
+        x = pad(x, [(0, 0)] * (x.ndim - 2) + [(0, n) for n in odd])
+    return x, (total[0] // 2, total[1] // 2)
+
+
+@operator(
+    x=NETWORK,
+    weight=NETWORK,
+    bias=optional(NETWORK),
+    stride=PAIR_1,
+    padding=PAIR_0,
+    output_padding=PAIR_0,
+    groups=integer(1),
+    dilation=PAIR_1,
+    precision=PRECISION,
+)
 def conv_transpose2d(
     x: Any,
     weight: Any,
@@ -218,9 +272,18 @@ def conv_transpose2d(
     H' = (H-1)*stride - 2*padding + dilation*(kH-1) + output_padding + 1. The argument order is PyTorch's.
     """
     function = ConvTranspose2d(PlainGeometry(stride, padding, dilation, groups, precision), output_padding)
-    return function(x, weight) if bias is None else function(x, weight, bias)
+    return _convolved(function, x, weight, bias)
 
 
+@operator(
+    x=NETWORK,
+    weight=NETWORK,
+    bias=optional(NETWORK),
+    scale=PAIR_1,
+    padding=PAIR_0,
+    precision=PRECISION,
+    slope=SLOPE,
+)
 def upsample_conv2d(
     x: Any,
     weight: Any,
@@ -235,5 +298,4 @@ def upsample_conv2d(
     x (N,C,H,W), weight (O,C,kH,kW), bias (O,) or None -> (N,O,H*scale+2*padding-kH+1,W*...). At scale 2 a 3x3
     convolution costs 16 multiplications where the two steps take 36; see docs/kernels.md. ``slope`` as in `conv2d`.
     """
-    function = Convolve(UpsampledGeometry(scale, padding, precision), slope)
-    return function(x, weight) if bias is None else function(x, weight, bias)
+    return _convolved(Convolve(UpsampledGeometry(scale, padding, precision), slope), x, weight, bias)

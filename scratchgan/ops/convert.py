@@ -9,7 +9,8 @@ import numpy as np
 from ..autograd import Function
 from ..device import Array, device_of
 from ..device import to_device as move
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
+from .arguments import TENSOR, Rule, operator
 
 
 class AsType(Function):
@@ -40,14 +41,32 @@ class ToDevice(Function):
         return ToDevice(self.source)(gy)
 
 
+def _float_dtype(operator: str, argument: str, value: Any) -> Any:
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = None
+    if value is None or dtype not in (np.float32, np.float64):
+        raise TypeError(f"{operator}: {argument} must be float32 or float64, got {dtype or repr(value)}")
+    return dtype
+
+
+def _device(operator: str, argument: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f'{operator}: {argument} must be a word, "cpu" or "cuda:<index>", got {value!r}')
+    return value
+
+
+DTYPE = Rule("float32 or float64", _float_dtype, (int, "word", None, 1.5, bool))
+
+
+@operator(x=TENSOR, dtype=DTYPE)
 def astype(x: Any, dtype: Any) -> Tensor:
     """x in another floating dtype."""
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise TypeError(f"astype: a Tensor is float32 or float64, got {np.dtype(dtype)}")
-    return AsType(np.dtype(dtype))(x)
+    return AsType(dtype)(x)
 
 
+@operator(x=TENSOR, device=Rule('"cpu" or "cuda:<index>"', _device, (None, 0, "tpu")))
 def to_device(x: Any, device: str) -> Tensor:
     """x on "cpu" or "cuda:<index>"; x itself if it is there already."""
-    x = as_tensor(x)
     return x if x.device == device or (device == "cuda" and x.device == "cuda:0") else ToDevice(device)(x)

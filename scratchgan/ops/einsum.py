@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
+from .arguments import RULES, TENSORS, TEXT, check_alike
 from .matmul import matmul
 from .reduce import sum
 from .shape import getitem, reshape, transpose
@@ -21,8 +22,10 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     stands for further axes in front, which must be the same for all operands that have them. Operands are multiplied
     from left to right, two at a time, each time as one matrix product.
     """
-    tensors = [as_tensor(x) for x in operands]
+    equation = TEXT.check("einsum", "equation", equation)
+    tensors = TENSORS.check("einsum", "operands", operands)
     names, result = _parsed(equation, tensors)
+    check_alike("einsum", **{f"operand {i}": t for i, t in enumerate(tensors)})
     sizes: dict[str, int] = {}
     for t, letters in zip(tensors, names, strict=True):
         for letter, n in zip(letters, t.shape, strict=True):
@@ -38,6 +41,9 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         y, have = _multiplied(y, have, other, letters, later, sizes)
     y, have = _summed(y, have, set(result))
     return transpose(y, [have.index(letter) for letter in result]) if result else y
+
+
+RULES["einsum"] = {"equation": TEXT, "operands": TENSORS}
 
 
 def _parsed(equation: str, tensors: list[Tensor]) -> tuple[list[str], str]:

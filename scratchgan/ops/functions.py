@@ -8,7 +8,8 @@ from typing import Any
 from ..autograd import Function
 from ..device import Array, namespace
 from ..tensor import Tensor
-from .elementwise import _operands, exp
+from .arguments import OPERAND, TENSOR, check_broadcast, operands, operator, unary
+from .elementwise import exp
 from .shape import sum_to
 
 
@@ -108,36 +109,41 @@ def _erf(xp: Any, x: Array) -> Array:
     return (xp.sign(wide) * xp.where(size < _SPLIT, small * series, beyond)).astype(x.dtype)
 
 
-def rsqrt(x: Any) -> Tensor:
+@unary(Rsqrt)
+def rsqrt(x: Any) -> Tensor:  # type: ignore[empty-body]
     """1 / sqrt(x)."""
-    return Rsqrt()(x)
 
 
-def sin(x: Any) -> Tensor:
+@unary(Sin)
+def sin(x: Any) -> Tensor:  # type: ignore[empty-body]
     """The sine of an angle in radians."""
-    return Sin()(x)
 
 
-def cos(x: Any) -> Tensor:
+@unary(Cos)
+def cos(x: Any) -> Tensor:  # type: ignore[empty-body]
     """The cosine of an angle in radians."""
-    return Cos()(x)
 
 
+@operator(y=OPERAND, x=OPERAND)
 def atan2(y: Any, x: Any) -> Tensor:
     """The angle of the point (x, y), -pi to pi, with broadcasting; its gradient at the origin is NaN."""
-    return Atan2()(*_operands("atan2", y, x))
+    y, x = operands("atan2", y, x, floating=True)
+    check_broadcast("atan2", y.shape, x.shape)
+    return Atan2()(y, x)
 
 
+@operator(x=TENSOR)
 def floor(x: Any) -> Tensor:
-    """The largest integer that is not above x; the gradient is 0 everywhere, also where it jumps."""
-    return Floor()(x)
+    """The largest integer that is not above x, in x's dtype; the gradient is 0 everywhere, also where it jumps."""
+    return Floor()(x) if x.data.dtype.kind == "f" else x
 
 
+@operator(x=TENSOR)
 def round(x: Any) -> Tensor:
-    """The nearest integer, halves to the even one; the gradient is 0 everywhere, also where it jumps."""
-    return Round()(x)
+    """The nearest integer, halves to the even one, in x's dtype; the gradient is 0 everywhere, also where it jumps."""
+    return Round()(x) if x.data.dtype.kind == "f" else x
 
 
-def erf(x: Any) -> Tensor:
+@unary(Erf)
+def erf(x: Any) -> Tensor:  # type: ignore[empty-body]
     """The error function, 2/sqrt(pi) times the integral of exp(-t**2) from 0 to x."""
-    return Erf()(x)

@@ -16,12 +16,10 @@ import numpy as np
 from .. import kernels
 from ..autograd import Function
 from ..device import Array
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
+from .arguments import FLAG, NETWORK, check_alike, choice, integers, operator
 from .matmul import matmul
 from .shape import reshape, stack, transpose
-
-_MODES = ("bilinear", "nearest")
-_PADDINGS = ("zeros", "border", "reflection")
 
 
 class SamplePixels(Function):
@@ -93,6 +91,13 @@ class Moved(Function):
         return gy * Tensor(self.slope)
 
 
+@operator(
+    x=NETWORK,
+    grid=NETWORK,
+    mode=choice("bilinear", "nearest"),
+    padding_mode=choice("zeros", "border", "reflection"),
+    align_corners=FLAG,
+)
 def grid_sample(
     x: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool = False
 ) -> Tensor:
@@ -104,22 +109,13 @@ def grid_sample(
     "border", or the mirror image ("reflection"). At a pixel's centre the gradient by the grid is the one towards higher
     coordinates; outside, with "border", it is 0. A NaN in the grid makes NaNs.
     """
-    x, grid = as_tensor(x), as_tensor(grid)
     if x.ndim != 4 or grid.ndim != 4 or grid.shape[3] != 2 or grid.shape[0] != x.shape[0]:
         raise ValueError(
             f"grid_sample: x is {x.shape} and grid {grid.shape}; they must be (N,C,H,W) and (N,outH,outW,2), with one N"
         )
-    if x.dtype != grid.dtype or type(x.data) is not type(grid.data):
-        raise TypeError(
-            f"grid_sample: x is {x.dtype} on {x.device} and grid {grid.dtype} on {grid.device}; convert one with "
-            ".astype or .to"
-        )
+    check_alike("grid_sample", x=x, grid=grid)
     if 0 in x.shape[2:]:
         raise ValueError(f"grid_sample: x {x.shape} has no pixels to sample")
-    if mode not in _MODES:
-        raise ValueError(f"grid_sample: mode must be 'bilinear' or 'nearest', got {mode!r}")
-    if padding_mode not in _PADDINGS:
-        raise ValueError(f"grid_sample: padding_mode must be 'zeros', 'border' or 'reflection', got {padding_mode!r}")
     n, c, height, width = x.shape
     out_hw = grid.shape[1:3]
     across, down = (
@@ -175,16 +171,16 @@ def _inside(xp: Any, pixel: Array, size: int) -> Array:
     return xp.where((pixel >= 0) & (pixel < size), pixel, -1)
 
 
+@operator(theta=NETWORK, size=integers(4, 0, "(N,C,outH,outW)"), align_corners=FLAG)
 def affine_grid(theta: Any, size: Sequence[int], align_corners: bool = False) -> Tensor:
     """The grid (N,outH,outW,2) for `grid_sample` that an affine map theta (N,2,3) makes; size is (N,C,outH,outW).
 
     Point (u, v) of the output, -1 to 1, looks at theta @ (u, v, 1).
     """
-    theta = as_tensor(theta)
     if theta.ndim != 3 or theta.shape[1:] != (2, 3):
         raise ValueError(f"affine_grid: theta must be (N,2,3), got {theta.shape}")
-    if len(size) != 4 or size[0] != theta.shape[0]:
-        raise ValueError(f"affine_grid: size must be (N,C,outH,outW) with N={theta.shape[0]}, got {tuple(size)}")
+    if size[0] != theta.shape[0]:
+        raise ValueError(f"affine_grid: size must be (N,C,outH,outW) with N={theta.shape[0]}, got {size}")
     height, width = size[2:]
     v, u = (_centres(n, align_corners) for n in (height, width))
     base = np.ones((height, width, 3))

@@ -11,40 +11,42 @@ from typing import Any
 
 import numpy as np
 
-from ..device import Array
-from ..tensor import Tensor, as_tensor
-from .shape import PutItem, getitem, normalized_axes
+from ..device import Array, namespace
+from ..guard import kept
+from ..tensor import Tensor
+from .arguments import AXIS, FLAG, INDEX, TENSOR, Rule, check_alike, integer, operator, optional
+from .convert import DTYPE
+from .shape import GetItem, PutItem, one_axis
 
 
+@operator(x=TENSOR, axis=AXIS, index=INDEX)
 def gather(x: Any, axis: int, index: Any) -> Tensor:
     """Along ``axis``, the elements that ``index`` names: y[i][j][k] = x[index[i][j][k]][j][k] for axis 0.
 
     The index has x's number of axes and is no longer than x along the others. An element taken twice gets both
     gradients.
     """
-    x = as_tensor(x)
-    return getitem(x, _places("gather", x, axis, index))
+    return GetItem(_places("gather", x, axis, index))(x)
 
 
+@operator(x=TENSOR, axis=AXIS, index=INDEX, source=TENSOR)
 def scatter_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
     """x with each element of ``source`` added where ``index`` says: the transpose of `gather`.
 
     source has the index's shape; what falls on one place adds up.
     """
-    x, source = as_tensor(x), as_tensor(source)
+    check_alike("scatter_add", x=x, source=source)
     places = _places("scatter_add", x, axis, index)
     shape = np.broadcast_shapes(*[place.shape for place in places])
-    if source.shape != shape or source.dtype != x.dtype:
-        raise ValueError(
-            f"scatter_add: source must be {x.dtype} {shape}, as the index is, got {source.dtype} {source.shape}"
-        )
-    return x + PutItem(places, x.shape)(source)
+    if source.shape != shape:
+        raise ValueError(f"scatter_add: source must be {shape}, as the index is, got {source.shape}")
+    return x + PutItem(kept(places), x.shape)(source)
 
 
 def _places(operator: str, x: Tensor, axis: int, index: Any) -> tuple[Array, ...]:
     """Return the index of every axis for ``index`` along one of them."""
-    (axis,) = normalized_axes(operator, axis, x.ndim)
-    index = _integers(operator, index, x)
+    axis = one_axis(operator, axis, x)
+    index = x.namespace.asarray(index)
     fits = index.ndim == x.ndim and all(a <= b for i, (a, b) in enumerate(zip(index.shape, x.shape)) if i != axis)  # noqa: B905
     if not fits:
         raise ValueError(
@@ -62,40 +64,32 @@ def _places(operator: str, x: Tensor, axis: int, index: Any) -> tuple[Array, ...
     return tuple(places)
 
 
-def _integers(operator: str, index: Any, like: Tensor) -> Array:
-    index = index.data if isinstance(index, Tensor) else like.namespace.asarray(index)
-    if index.dtype.kind not in "iu":
-        raise TypeError(f"{operator}: the index must be integers, got {index.dtype}")
-    return index
-
-
+@operator(index=INDEX, classes=integer(0), dtype=DTYPE)
 def one_hot(index: Any, classes: int, dtype: Any = np.float32) -> Tensor:
     """Rows of zeros with a one at each index: (...) integers from 0 to classes - 1 -> (...,classes). No gradient."""
-    index = as_tensor(index)
-    xp = index.namespace
-    if index.dtype.kind not in "iu":
-        raise TypeError(f"one_hot: the index must be integers, got {index.dtype}")
-    if xp is np and index.size and not 0 <= index.data.min() <= index.data.max() < classes:
+    xp = namespace(index)
+    if xp is np and index.size and not 0 <= index.min() <= index.max() < classes:
         raise ValueError(
-            f"one_hot: the index runs from {index.data.min()} to {index.data.max()}, but there are {classes} classes"
+            f"one_hot: the index runs from {index.min()} to {index.max()}, but there are {classes} classes"
         )
-    return Tensor((index.data[..., None] == xp.arange(classes)).astype(dtype))
+    return Tensor((index[..., None] == xp.arange(classes)).astype(dtype))
 
 
+@operator(x=TENSOR, axis=optional(AXIS), keepdims=FLAG)
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Where along ``axis`` the largest element is, the first of equals; None counts through all. No gradient."""
     return _arg("argmax", x, axis, keepdims)
 
 
+@operator(x=TENSOR, axis=optional(AXIS), keepdims=FLAG)
 def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Where along ``axis`` the smallest element is, the first of equals; None counts through all. No gradient."""
     return _arg("argmin", x, axis, keepdims)
 
 
 def _arg(operator: str, x: Any, axis: int | None, keepdims: bool) -> Tensor:
-    x = as_tensor(x)
     if axis is not None:
-        (axis,) = normalized_axes(operator, axis, x.ndim)
+        axis = one_axis(operator, axis, x)
     if x.size == 0:
         raise ValueError(f"{operator}: there is nothing to compare in {x.shape}")
     found = getattr(x.namespace, operator)(x.data, axis=axis)
@@ -105,54 +99,61 @@ def _arg(operator: str, x: Any, axis: int | None, keepdims: bool) -> Tensor:
     return Tensor(found)
 
 
+@operator(x=TENSOR, axis=AXIS, descending=FLAG)
 def sort(x: Any, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
     """(values, index): the elements along ``axis`` in order, and where each was; equals keep theirs, NaN is largest.
 
     The gradient of a value goes to the element that it was. The index has none.
     """
-    x = as_tensor(x)
-    (axis,) = normalized_axes("sort", axis, x.ndim)
+    axis = one_axis("sort", axis, x)
     xp = x.namespace
     if descending:  # in reverse twice, so that equals keep their order
         order = x.shape[axis] - 1 - xp.flip(xp.argsort(xp.flip(x.data, axis), axis=axis, kind="stable"), axis)
     else:
         order = xp.argsort(x.data, axis=axis, kind="stable")
-    return gather(x, axis, order), Tensor(order)
+    return GetItem(_places("sort", x, axis, order))(x), Tensor(order)
 
 
+@operator(x=TENSOR, k=integer(0), axis=AXIS, largest=FLAG)
 def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
     """(values, index) of the k largest elements along ``axis``, the largest first; or of the smallest ones."""
-    x = as_tensor(x)
-    (axis,) = normalized_axes("topk", axis, x.ndim)
-    if not 0 <= k <= x.shape[axis]:
+    axis = one_axis("topk", axis, x)
+    if k > x.shape[axis]:
         raise ValueError(f"topk: k must be 0 to {x.shape[axis]} for axis {axis} of x {x.shape}, got {k}")
     first = (*[slice(None)] * axis, slice(k))
     values, order = sort(x, axis, descending=largest)
     return values[first], Tensor(order.data[first])
 
 
+def _parts(operator: str, argument: str, value: Any) -> int | tuple[int, ...]:
+    if isinstance(value, (list, tuple)):
+        return tuple([_LENGTH.check(operator, argument, n) for n in value])
+    result: int = _COUNT.check(operator, argument, value)
+    return result
+
+
+_COUNT, _LENGTH = integer(1), integer(0)
+_PARTS = Rule("an int of at least 1, or a list of lengths", _parts, ("a", None, 1.5, True, 0, [1.5], [-1], ["a"]))
+
+
+@operator(x=TENSOR, size=_PARTS, axis=AXIS)
 def split(x: Any, size: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
     """Parts of ``size`` elements along ``axis``, the last perhaps smaller; or of the sizes that are listed."""
-    x = as_tensor(x)
-    (axis,) = normalized_axes("split", axis, x.ndim)
+    axis = one_axis("split", axis, x)
     n = x.shape[axis]
-    if isinstance(size, (int, np.integer)):
-        if size < 1:
-            raise ValueError(f"split: size must be at least 1, got {size}")
+    if isinstance(size, int):
         sizes = [min(size, n - at) for at in range(0, n, size)] or [0]
     else:
         sizes = list(size)
-        if sum(sizes) != n or min(sizes, default=0) < 0:
+        if sum(sizes) != n:
             raise ValueError(f"split: the sizes {sizes} must add up to {n}, the length of axis {axis} of {x.shape}")
     ends = np.cumsum(sizes)
     before = (slice(None),) * axis
     return tuple(x[(*before, slice(int(e) - s, int(e)))] for s, e in zip(sizes, ends, strict=True))
 
 
+@operator(x=TENSOR, chunks=integer(1), axis=AXIS)
 def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     """At most ``chunks`` parts of one size along ``axis``, but for the last, which may be smaller."""
-    x = as_tensor(x)
-    (axis,) = normalized_axes("chunk", axis, x.ndim)
-    if chunks < 1:
-        raise ValueError(f"chunk: chunks must be at least 1, got {chunks}")
+    axis = one_axis("chunk", axis, x)
     return split(x, max(1, -(-x.shape[axis] // chunks)), axis)

@@ -13,8 +13,10 @@ import numpy as np
 from .. import kernels
 from ..autograd import Function
 from ..device import Array
+from ..kernels.arguments import SIZES
 from ..kernels.resampling import Table
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
+from .arguments import ANYTHING, FLAG, NETWORK, PAIR_1, choice, operator
 from .resample import upsample_bilinear2d, upsample_nearest2d
 
 
@@ -37,6 +39,14 @@ _LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
 _MODES = ("nearest", "nearest-exact", *_LINEAR, "bicubic", "area")
 
 
+@operator(
+    x=NETWORK,
+    size=ANYTHING,
+    scale_factor=ANYTHING,
+    mode=choice(*_MODES),
+    align_corners=FLAG,
+    antialias=FLAG,
+)
 def interpolate(
     x: Any,
     size: int | Sequence[int] | None = None,
@@ -58,7 +68,6 @@ def interpolate(
     coincide. ``antialias`` ("bilinear", "bicubic"; a = -0.5) widens the filter by the factor of a reduction, as Pillow
     does. With ``scale_factor``, coordinates are computed with that factor, and not with the rounded size's.
     """
-    x = as_tensor(x)
     axes = x.ndim - 2
     sizes, factors = _sizes(x.shape, size, scale_factor)
     _check_mode(x.shape, mode, align_corners, antialias)
@@ -77,9 +86,9 @@ def interpolate(
     return x
 
 
+@operator(x=NETWORK, output_size=PAIR_1)
 def adaptive_avg_pool2d(x: Any, output_size: int | tuple[int, int]) -> Tensor:
     """The mean over a grid of output_size windows that cover the image: (N,C,H,W) -> (N,C,outH,outW)."""
-    x = as_tensor(x)
     if x.ndim != 4:
         raise ValueError(f"adaptive_avg_pool2d: x must be (N,C,H,W), got {x.shape}")
     return interpolate(x, size=output_size, mode="area")
@@ -103,12 +112,12 @@ def _sizes(shape: tuple[int, ...], size: Any, scale_factor: Any) -> tuple[tuple[
     )  # fmt: skip
     if min(sizes) < 1 or 0 in shape[2:]:
         raise ValueError(f"interpolate: the output would be {sizes} for x {shape} and {name}={given!r}; it is empty")
+    if max(sizes) > SIZES:
+        raise ValueError(f"interpolate: the output would be {sizes} for x {shape}; no size can be above {SIZES}")
     return tuple(int(n) for n in sizes), None if scale_factor is None else tuple(float(v) for v in values)
 
 
 def _check_mode(shape: tuple[int, ...], mode: str, align_corners: bool, antialias: bool) -> None:
-    if mode not in _MODES:
-        raise ValueError(f"interpolate: mode must be one of {', '.join(_MODES)}, got {mode!r}")
     axes = len(shape) - 2
     if _LINEAR.get(mode, axes) != axes or (mode == "bicubic" and axes != 2):
         wanted = next((name for name, count in _LINEAR.items() if count == axes), mode)

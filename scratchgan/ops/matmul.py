@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function
-from ..device import Array
+from ..device import Array, DeviceError
 from ..kernels import matmul as product
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
+from .arguments import NETWORK, TENSOR, operator, optional
 from .reduce import sum
 from .shape import reshape, sum_to, transpose
 
@@ -54,14 +55,16 @@ def _swapped(x: Tensor) -> Tensor:
     return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
+@operator(a=TENSOR, b=TENSOR)
 def matmul(a: Any, b: Any) -> Tensor:
     """a @ b: (..., M, K) and (..., K, N) give (..., M, N).
 
     A vector counts as one row on the left and as one column on the right.
     """
-    a, b = as_tensor(a), as_tensor(b)
     if a.dtype != b.dtype:
         raise TypeError(f"matmul: the operands are {a.dtype} and {b.dtype}; convert one with .astype")
+    if type(a.data) is not type(b.data):
+        raise DeviceError(f"matmul: the operands are on {a.device} and {b.device}; move one with .to")
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul: the operands need at least one axis, got {a.shape} and {b.shape}; use * for numbers")
     rows, columns = (a.shape if a.ndim > 1 else (1, *a.shape)), (b.shape if b.ndim > 1 else (*b.shape, 1))
@@ -82,16 +85,15 @@ def matmul(a: Any, b: Any) -> Tensor:
     return y
 
 
+@operator(x=NETWORK, weight=NETWORK, bias=optional(NETWORK))
 def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     """x @ weight.T + bias: x is (..., in), weight (out, in), bias (out,)."""
-    x, weight = as_tensor(x), as_tensor(weight)
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
             f"linear: x is {x.shape} and weight is {weight.shape}; x's last axis must be weight's (out, in)[1]"
         )
     operands = [x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), weight]
     if bias is not None:
-        bias = as_tensor(bias)
         if bias.shape != weight.shape[:1]:
             raise ValueError(f"linear: bias is {bias.shape}, but weight {weight.shape} has {weight.shape[0]} outputs")
         operands.append(bias)

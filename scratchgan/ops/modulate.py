@@ -8,8 +8,9 @@ from .. import kernels
 from ..autograd import Function
 from ..device import Array
 from ..recording import is_grad_enabled
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
 from .activation import LeakyReluGrad
+from .arguments import NETWORK, SLOPE, operator
 from .reduce import sum
 from .shape import reshape
 
@@ -44,12 +45,12 @@ class ScaleShift(Function):
         return gy * factor, sum(gy * x, pixels), sum(gy, pixels)
 
 
+@operator(x=NETWORK, scale=NETWORK, shift=NETWORK, slope=SLOPE)
 def scale_shift(x: Any, scale: Any, shift: Any, slope: float = 1.0) -> Tensor:
     """Scale and shift each plane by numbers of its own: x (N,C,...) * scale (N,C) + shift (N,C).
 
     A ``slope`` other than 1 means ``leaky_relu(scale_shift(...), slope)``, in the same pass over memory (0: a ReLU).
     """
-    x, scale, shift = as_tensor(x), as_tensor(scale), as_tensor(shift)
     if x.ndim < 2 or scale.shape != x.shape[:2] or shift.shape != x.shape[:2]:
         raise ValueError(
             f"scale_shift: x (N,C,...) is {x.shape}, so scale and shift must be {x.shape[:2]}, "

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..kernels.resampling import Table
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
+from .arguments import ANYTHING, TENSOR, beside, choice, integer, number, operator
 from .interpolate import ResampleAxis
 from .shape import Pad
 
-_MODES = ("constant", "reflect", "replicate", "circular")
+_WIDTH = integer()
+_MODE = choice("constant", "reflect", "replicate", "circular")
 
 
+@operator(x=TENSOR, widths=ANYTHING, value=number(infinite=True), mode=_MODE)
 def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0.0, mode: str = "constant") -> Tensor:
     """x with (before, after) elements added along each axis; a negative number cuts as many off, before any are added.
 
@@ -23,12 +26,18 @@ def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0.0, mode: str
     repeats it; "circular" goes on at the other end. A mirror image must be narrower than the axis, and a wrapped one
     no wider.
     """
-    x = given = as_tensor(x)
-    pairs = tuple((int(a), int(b)) for a, b in widths)
+    try:
+        pairs = tuple([(_WIDTH.check("pad", "widths", a), _WIDTH.check("pad", "widths", b)) for a, b in widths])
+    except (TypeError, ValueError):
+        pairs = ()
     if len(pairs) != x.ndim:
-        raise ValueError(f"pad: widths must be {x.ndim} pairs of (before, after), got {list(widths)}")
-    if mode not in _MODES:
-        raise ValueError(f"pad: mode must be one of {', '.join(_MODES)}, got {mode!r}")
+        raise ValueError(
+            f"pad: widths must be {x.ndim} pairs (before, after) of ints, one for each axis of {x.shape}, "
+            f"got {widths!r:.80}"
+        )
+    if mode == "constant" and x.data.dtype.kind != "f" and isinstance(value, float):
+        _, x = beside("pad", value, x)
+    given = x
     for axis, ((before, after), n) in enumerate(zip(pairs, x.shape, strict=True)):
         left = n + min(before, 0) + min(after, 0)
         if left < 0:

@@ -7,31 +7,33 @@ from typing import Any
 
 from ..autograd import Function
 from ..device import Array, namespace
-from ..kernels.arguments import pair
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
+from .arguments import PAIR_0, PAIR_1, TENSOR, integer, operator
 from .shape import reshape, transpose
 
 Pair = int | tuple[int, int]
 
 
+@operator(x=TENSOR, upscale_factor=integer(1))
 def pixel_shuffle(x: Any, upscale_factor: int) -> Tensor:
     """Channels to pixels (Shi et al., 2016): (N,C*r*r,H,W) -> (N,C,H*r,W*r).
 
     Channel c*r*r + i*r + j of the input is pixel (i, j) of every r x r block of channel c.
     """
-    x, r = as_tensor(x), upscale_factor
-    if x.ndim != 4 or r < 1 or x.shape[1] % (r * r):
-        raise ValueError(f"pixel_shuffle: x must be (N,C*r*r,H,W) with r={r}, at least 1, got {x.shape}")
+    r = upscale_factor
+    if x.ndim != 4 or x.shape[1] % (r * r):
+        raise ValueError(f"pixel_shuffle: x must be (N,C*r*r,H,W) with r={r}, got {x.shape}")
     n, c, height, width = x.shape
     blocks = transpose(reshape(x, (n, c // (r * r), r, r, height, width)), (0, 1, 4, 2, 5, 3))
     return reshape(blocks, (n, c // (r * r), height * r, width * r))
 
 
+@operator(x=TENSOR, downscale_factor=integer(1))
 def pixel_unshuffle(x: Any, downscale_factor: int) -> Tensor:
     """Pixels to channels, the inverse of `pixel_shuffle`: (N,C,H*r,W*r) -> (N,C*r*r,H,W)."""
-    x, r = as_tensor(x), downscale_factor
-    if x.ndim != 4 or r < 1 or x.shape[2] % r or x.shape[3] % r:
-        raise ValueError(f"pixel_unshuffle: x must be (N,C,H*r,W*r) with r={r}, at least 1, got {x.shape}")
+    r = downscale_factor
+    if x.ndim != 4 or x.shape[2] % r or x.shape[3] % r:
+        raise ValueError(f"pixel_unshuffle: x must be (N,C,H*r,W*r) with r={r}, got {x.shape}")
     n, c, height, width = x.shape
     blocks = transpose(reshape(x, (n, c, height // r, r, width // r, r)), (0, 1, 3, 5, 2, 4))
     return reshape(blocks, (n, c * r * r, height // r, width // r))
@@ -40,12 +42,8 @@ def pixel_unshuffle(x: Any, downscale_factor: int) -> Tensor:
 class Windows:
     """Where windows lie in an image of ``hw`` pixels: what `Unfold` and `Fold` share."""
 
-    def __init__(self, operator: str, hw: tuple[int, int], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair):
-        self.kernel = pair(operator, "kernel", kernel, 1)
-        self.stride = pair(operator, "stride", stride, 1)
-        self.padding = pair(operator, "padding", padding, 0)
-        self.dilation = pair(operator, "dilation", dilation, 1)
-        self.hw = hw
+    def __init__(self, operator: str, hw: Any, kernel: Any, stride: Any, padding: Any, dilation: Any):
+        self.hw, self.kernel, self.stride, self.padding, self.dilation = hw, kernel, stride, padding, dilation
         reach = [d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
         padded = [n + 2 * p for n, p in zip(hw, self.padding, strict=True)]
         if any(r > n for r, n in zip(reach, padded, strict=True)):
@@ -106,22 +104,31 @@ class Fold(Function):
         return Unfold(self.windows)(gy)
 
 
-def unfold(x: Any, kernel: Pair, dilation: Pair = 1, padding: Pair = 0, stride: Pair = 1) -> Tensor:
+@operator(x=TENSOR, kernel=PAIR_1, dilation=PAIR_1, padding=PAIR_0, stride=PAIR_1)
+def unfold(x: Any, kernel: Pair, dilation: Pair = (1, 1), padding: Pair = (0, 0), stride: Pair = (1, 1)) -> Tensor:
     """Every window as a column (im2col): (N,C,H,W) -> (N,C*kH*kW,outH*outW), rows in the order (c, a, b)."""
-    x = as_tensor(x)
     if x.ndim != 4:
         raise ValueError(f"unfold: x must be (N,C,H,W), got {x.shape}")
     return Unfold(Windows("unfold", (x.shape[2], x.shape[3]), kernel, stride, padding, dilation))(x)
 
 
-def fold(x: Any, output_size: Pair, kernel: Pair, dilation: Pair = 1, padding: Pair = 0, stride: Pair = 1) -> Tensor:
+@operator(x=TENSOR, output_size=PAIR_1, kernel=PAIR_1, dilation=PAIR_1, padding=PAIR_0, stride=PAIR_1)
+def fold(
+    x: Any,
+    output_size: Pair,
+    kernel: Pair,
+    dilation: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    stride: Pair = (1, 1),
+) -> Tensor:
     """Columns added up where `unfold` takes them from: (N,C*kH*kW,outH*outW) -> (N,C,*output_size)."""
-    x = as_tensor(x)
-    windows = Windows("fold", pair("fold", "output_size", output_size, 1), kernel, stride, padding, dilation)
+    windows = Windows("fold", output_size, kernel, stride, padding, dilation)
     taps, count = math.prod(windows.kernel), math.prod(windows.count)
     if x.ndim != 3 or x.shape[1] % taps or x.shape[2] != count:
         raise ValueError(
             f"fold: x must be (N,C*{taps},{count}) for {windows.count[0]}x{windows.count[1]} windows of "
             f"{windows.kernel[0]}x{windows.kernel[1]}, got {x.shape}"
         )
+    if x.data.dtype == bool:
+        raise TypeError("fold: x is bool; it needs numbers")
     return Fold(windows)(x)

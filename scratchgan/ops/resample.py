@@ -9,6 +9,8 @@ from .. import kernels
 from ..autograd import Function
 from ..device import Array
 from ..tensor import Tensor
+from .arguments import FLAG, NETWORK, PAIR_0, PAIR_1, operator, optional
+from .shape import reshape
 
 Pair = int | tuple[int, int]
 
@@ -150,21 +152,35 @@ class AvgPool2dGrad(Function):
         return AvgPool2d(self.kernel, **self.settings)(ggx)
 
 
+def images(function: Function, x: Tensor, operator: str) -> Tensor:
+    """Apply an operator of images (N,C,H,W) to them, or to one image (C,H,W)."""
+    if x.data.ndim == 3:
+        y = function(reshape(x, (1, *x.shape)))
+        return reshape(y, y.shape[1:])
+    if x.data.ndim != 4:
+        raise ValueError(f"{operator}: x must be images (N,C,H,W), or one (C,H,W), got {x.shape}")
+    return function(x)
+
+
+@operator(x=NETWORK, scale=PAIR_1)
 def upsample_nearest2d(x: Any, scale: Pair = 2) -> Tensor:
     """Each pixel repeated ``scale`` times (an int or a (vertical, horizontal) pair): (N,C,H,W) -> (N,C,H*sH,W*sW)."""
-    return UpsampleNearest2d(scale)(x)
+    return images(UpsampleNearest2d(scale), x, "upsample_nearest2d")
 
 
+@operator(x=NETWORK, scale=PAIR_1)
 def upsample_bilinear2d(x: Any, scale: Pair = 2) -> Tensor:
     """Bilinear interpolation by an integer factor: (N,C,H,W) -> (N,C,H*sH,W*sW); PyTorch's align_corners=False."""
-    return UpsampleBilinear2d(scale)(x)
+    return images(UpsampleBilinear2d(scale), x, "upsample_bilinear2d")
 
 
+@operator(x=NETWORK, kernel=PAIR_1, stride=optional(PAIR_1), padding=PAIR_0, dilation=PAIR_1)
 def max_pool2d(x: Any, kernel: Pair, stride: Pair | None = None, padding: Pair = 0, dilation: Pair = 1) -> Tensor:
     """The largest pixel of each window, whose stride is the kernel's size unless given; the first of equals wins."""
-    return MaxPool2d(kernel, stride, padding, dilation)(x)
+    return images(MaxPool2d(kernel, stride, padding, dilation), x, "max_pool2d")
 
 
+@operator(x=NETWORK, kernel=PAIR_1, stride=optional(PAIR_1), padding=PAIR_0, count_include_pad=FLAG)
 def avg_pool2d(
     x: Any, kernel: Pair, stride: Pair | None = None, padding: Pair = 0, count_include_pad: bool = True
 ) -> Tensor:
@@ -172,4 +188,4 @@ def avg_pool2d(
 
     ``count_include_pad`` says whether padding counts as zeros in the mean, or not at all.
     """
-    return AvgPool2d(kernel, stride, padding, count_include_pad)(x)
+    return images(AvgPool2d(kernel, stride, padding, count_include_pad), x, "avg_pool2d")

@@ -8,7 +8,8 @@ from .. import kernels
 from ..autograd import Function
 from ..device import Array
 from ..recording import is_grad_enabled
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
+from .arguments import AXIS, NETWORK, check_alike, operator
 from .matmul import matmul
 from .reduce import sum
 from .shape import flatten, reshape, transpose
@@ -46,6 +47,7 @@ class SpectralNormalize(Function):
         return gy / sigma - sum(gy * weight) / (sigma * sigma) * direction, None, None
 
 
+@operator(weight=NETWORK, u=NETWORK, v=NETWORK, dim=AXIS)
 def spectral_normalize(weight: Any, u: Any, v: Any, dim: int = 0) -> Tensor:
     """weight / sigma with sigma = u' W v, the matrix W being ``weight`` with axis ``dim`` first and the others joined.
 
@@ -53,7 +55,8 @@ def spectral_normalize(weight: Any, u: Any, v: Any, dim: int = 0) -> Tensor:
     the singular vectors the gradient of sigma is u v' anyway. Source: T. Miyato et al., "Spectral normalization for
     generative adversarial networks", 2018, equations 8 and 12.
     """
-    weight, u, v = as_tensor(weight), as_tensor(u).detach(), as_tensor(v).detach()
+    check_alike("spectral_normalize", weight=weight, u=u, v=v)
+    u, v = u.detach(), v.detach()
     rows = weight.shape[dim] if -weight.ndim <= dim < weight.ndim and weight.ndim > 1 else 0
     if rows == 0 or u.shape != (rows,) or v.shape != (weight.size // rows,):
         raise ValueError(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..autograd import Function
 from ..device import Array, namespace
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
+from .arguments import AXES, AXIS, FLAG, FLOATING, TENSOR, integer, number, operator
 from .elementwise import abs, power, sqrt
-from .reduce import _arguments, max, sum, var
-from .shape import concatenate, normalized_axes, reshape, transpose
+from .reduce import max, sum, var
+from .shape import concatenate, normalized_axes, one_axis, reshape, transpose
 
 
 class CumSum(Function):
@@ -31,26 +34,25 @@ class CumSum(Function):
         return CumSum(self.axis, not self.backwards)(gy)
 
 
+@operator(x=TENSOR, axis=AXIS)
 def cumsum(x: Any, axis: int = 0) -> Tensor:
     """Element i along ``axis`` becomes the sum of elements 0 to i."""
-    x = as_tensor(x)
-    (axis,) = normalized_axes("cumsum", axis, x.ndim)
-    return CumSum(axis)(x)
+    return CumSum(one_axis("cumsum", axis, x))(x)
 
 
-def std(x: Any, axis: Any = None, keepdims: bool = False, *, correction: int = 0, **names: Any) -> Tensor:
+@operator(x=FLOATING, axis=AXES, keepdims=FLAG, correction=integer(0))
+def std(x: Any, axis: Any = None, keepdims: bool = False, *, correction: int = 0) -> Tensor:
     """The standard deviation over ``axis``, the root of `var`; where it is 0 its gradient is not defined."""
-    return sqrt(var(x, axis, keepdims, correction=correction, **names))
+    return sqrt(var(x, axis, keepdims, correction=correction))
 
 
-def norm(x: Any, ord: float = 2.0, axis: Any = None, keepdims: bool = False, **names: Any) -> Tensor:
+@operator(x=FLOATING, ord=number(above=0, infinite=True), axis=AXES, keepdims=FLAG)
+def norm(x: Any, ord: float = 2.0, axis: Any = None, keepdims: bool = False) -> Tensor:
     """The length over ``axis``: (sum of |x|**ord) ** (1/ord), or for infinity the largest |x|; ord must be positive.
 
     At 0 the gradient is 0.
     """
-    x, axes, keepdims = _arguments("norm", x, axis, keepdims, names)
-    if not ord > 0:
-        raise ValueError(f"norm: ord must be positive, got {ord}")
+    axes = normalized_axes("norm", axis, x.ndim)
     if ord == math.inf:
         return max(abs(x), axes, keepdims)
     if ord == 1:
@@ -62,13 +64,16 @@ def norm(x: Any, ord: float = 2.0, axis: Any = None, keepdims: bool = False, **n
     return (sqrt(shifted) if ord == 2 else power(shifted, 1.0 / ord)) - zero
 
 
-def prod(x: Any, axis: Any = None, keepdims: bool = False, **names: Any) -> Tensor:
-    """The product over ``axis``, of nothing 1.
+@operator(x=TENSOR, axis=AXES, keepdims=FLAG)
+def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The product over ``axis``, of nothing 1; of masks, 1 where all hold.
 
     Halves are multiplied with each other until one element is left: log2 of the count operators, none of which divides,
     so the gradient is right where elements are 0.
     """
-    x, axes, keepdims = _arguments("prod", x, axis, keepdims, names)
+    axes = normalized_axes("prod", axis, x.ndim)
+    if x.data.dtype == bool:
+        x = Tensor(x.data.astype(np.int64))
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     rest = [i for i in range(x.ndim) if i not in axes]
     y = transpose(x, (*axes, *rest))

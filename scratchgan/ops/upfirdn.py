@@ -10,9 +10,9 @@ import numpy as np
 from .. import kernels
 from ..autograd import Function
 from ..device import Array
-from ..kernels.arguments import number, pair
-from ..kernels.upfirdn import Padding, Sides, settings
-from ..tensor import Tensor, as_tensor
+from ..kernels.upfirdn import Padding, Sides, settings, sides
+from ..tensor import Tensor
+from .arguments import NETWORK, PAIR_1, Rule, number, operator
 
 Pair = tuple[int, int]
 
@@ -46,6 +46,27 @@ class UpFirDn2dGrad(Function):
         return UpFirDn2d(self.f, *self.options)(ggx)
 
 
+def _filter(operator: str, argument: str, value: Any) -> np.ndarray:
+    try:
+        f = np.asarray(value) if isinstance(value, (list, tuple)) else value
+    except ValueError:
+        raise ValueError(f"{operator}: {argument} has rows of different lengths: {value!r:.60}") from None
+    return settings(operator, f, 1, 1, 0)[3]
+
+
+_FILTER = Rule(
+    "a NumPy array or a list of numbers, (taps,) or (rows, columns)",
+    _filter,
+    ("a", None, 1.0, [], ["a"], [[1.0], [1.0, 2.0]], [np.nan], np.ones((1, 1, 1))),
+)
+_PADDING = Rule(
+    "an int, (vertical, horizontal) or ((top, bottom), (left, right))",
+    lambda operator, argument, value: sides(operator, value),
+    ("a", None, 1.5, (1, 2, 3), ((1, 2), 3), ((1, 2, 3), (1, 2)), 2**70, True),
+)
+
+
+@operator(x=NETWORK, filter=_FILTER, up=PAIR_1, down=PAIR_1, padding=_PADDING, gain=number(0))
 def upfirdn2d(
     x: Any, filter: Any, up: int | Pair = 1, down: int | Pair = 1, padding: Padding = 0, gain: float = 1.0
 ) -> Tensor:
@@ -58,38 +79,37 @@ def upfirdn2d(
     (left, right)) of zeros, counted after the upsampling; negative padding cuts off.
     """
     ups, downs, margins, f = settings("upfirdn2d", filter, up, down, padding)
-    gain = number("upfirdn2d", "gain", gain)
-    if gain < 0:
-        raise ValueError(f"upfirdn2d: gain must be at least 0, got {gain}; for less, negate the result")
     f = f * gain ** (f.ndim / 2)  # a separable filter is applied twice
-    return UpFirDn2d(f, ups, downs, margins)(as_tensor(x))
+    return UpFirDn2d(f, ups, downs, margins)(x)
 
 
 def _normalized(operator: str, filter: Any) -> np.ndarray:
     """Return a filter that leaves a constant image as it is: its sum is 1."""
     f = np.asarray(filter, np.float64)
-    if f.size and f.sum() == 0:
+    if f.sum() == 0:
         raise ValueError(f"{operator}: the filter sums to 0, so it cannot be scaled to a sum of 1; use upfirdn2d")
-    return f / f.sum() if f.size else f
+    return f / f.sum()
 
 
 def _taps(f: np.ndarray) -> tuple[int, int]:
-    return (f.shape[0], f.shape[-1]) if f.ndim else (1, 1)
+    return f.shape[0], f.shape[-1]
 
 
-def upsample_fir2d(x: Any, filter: Sequence[float] | np.ndarray = (1, 3, 3, 1), scale: int | Pair = 2) -> Tensor:
+@operator(x=NETWORK, filter=_FILTER, scale=PAIR_1)
+def upsample_fir2d(x: Any, filter: Sequence[float] | np.ndarray = (1, 3, 3, 1), scale: Any = (2, 2)) -> Tensor:
     """Enlarge by an integer factor and smooth with a filter, scaled to keep constants: (N,C,H,W) -> (N,C,H*sH,W*sW).
 
     The default is StyleGAN2's; it is the same as `upsample_bilinear2d` but at the edges, where zeros are outside.
     """
-    f, factors = _normalized("upsample_fir2d", filter), pair("upsample_fir2d", "scale", scale, 1)
-    (top, bottom), (left, right) = (((n + s - 1) // 2, (n - s) // 2) for n, s in zip(_taps(f), factors, strict=True))
-    gain = factors[0] * factors[1]  # of s outputs only one has a pixel to start from
-    return upfirdn2d(x, f, up=factors, padding=((top, bottom), (left, right)), gain=gain)
+    f = _normalized("upsample_fir2d", filter)
+    (top, bottom), (left, right) = (((n + s - 1) // 2, (n - s) // 2) for n, s in zip(_taps(f), scale, strict=True))
+    gain = scale[0] * scale[1]  # of s outputs only one has a pixel to start from
+    return upfirdn2d(x, f, up=scale, padding=((top, bottom), (left, right)), gain=gain)
 
 
-def downsample_fir2d(x: Any, filter: Sequence[float] | np.ndarray = (1, 3, 3, 1), scale: int | Pair = 2) -> Tensor:
+@operator(x=NETWORK, filter=_FILTER, scale=PAIR_1)
+def downsample_fir2d(x: Any, filter: Sequence[float] | np.ndarray = (1, 3, 3, 1), scale: Any = (2, 2)) -> Tensor:
     """Smooth with a filter, scaled to keep constants, and keep every scale-th pixel: (N,C,H*sH,W*sW) -> (N,C,H,W)."""
-    f, factors = _normalized("downsample_fir2d", filter), pair("downsample_fir2d", "scale", scale, 1)
-    (top, bottom), (left, right) = (((n - s + 1) // 2, (n - s) // 2) for n, s in zip(_taps(f), factors, strict=True))
-    return upfirdn2d(x, f, down=factors, padding=((top, bottom), (left, right)))
+    f = _normalized("downsample_fir2d", filter)
+    (top, bottom), (left, right) = (((n - s + 1) // 2, (n - s) // 2) for n, s in zip(_taps(f), scale, strict=True))
+    return upfirdn2d(x, f, down=scale, padding=((top, bottom), (left, right)))

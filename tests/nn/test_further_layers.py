@@ -77,7 +77,7 @@ X = np.ones((2, 3, 4, 5))
     [
         (lambda: nn.Conv1d(3, 4, 3, groups=2, generator=rng()), ValueError, "Conv1d: in_channels=3 is not a multiple"),
         (lambda: nn.Conv1d(3, 4, (3,), generator=rng()), TypeError, "kernel_size must be an int"),
-        (lambda: nn.Conv1d(3, 4, 3, 0, generator=rng()), ValueError, "stride must be at least 1, got 0"),
+        (lambda: nn.Conv1d(3, 4, 3, 0, generator=rng()), ValueError, "stride must be an int of at least 1, got 0"),
         (lambda: nn.Conv1d(3, 4, 3, generator=rng())(X), ValueError, r"must be \(N,C,L\) with C=3, got \(2, 3, 4, 5\)"),
         (lambda: nn.GELU("fast"), ValueError, "approximate must be 'none' or 'tanh'"),
         (lambda: nn.PReLU(0), ValueError, "num_parameters"),
