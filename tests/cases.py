@@ -13,6 +13,7 @@ from cases_images import IMAGES
 from op_case import Array, OpCase
 
 from scratchgan import Tensor, ops
+from scratchgan.device import to_device
 from scratchgan.gradcheck.op import Kinks
 from scratchgan.kernels.conv import reference as conv
 from scratchgan.kernels.modulation import reference as modulation
@@ -380,7 +381,9 @@ NORMS = [
             [shape],
             lambda w, dim=dim: _spectral_normalize(w, dim),
             f"axis-{dim}",
-            call=lambda w, dim=dim: ops.spectral_normalize(w, *_singular(w.dtype), dim),
+            call=lambda w, dim=dim: ops.spectral_normalize(
+                w, *[Tensor(to_device(vector, w.device)) for vector in _singular(w.dtype)], dim
+            ),
             domain=(0.5, 2.0),
         )
         for dim, shape in ((0, (3, 4)), (1, (2, 3, 2)))

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from op_case import Array, OpCase
 
-from scratchgan import ops
+from scratchgan import Tensor, ops
+from scratchgan.device import to_device
 from scratchgan.kernels.resampling import reference as resampling
 from scratchgan.kernels.sampling import reference as sampling
 from scratchgan.kernels.upfirdn import reference as upfirdn
@@ -54,8 +55,14 @@ FIR = [
 _POINTS = np.stack(np.meshgrid([-0.93, -0.26, 1.17], [-1.34, 0.56]), -1)[None]  # away from pixel centres
 
 
+def _beside(array: Any, x: Any) -> Any:
+    """The array in x's dtype, and as a Tensor on x's device if x is one."""
+    array = array.astype(x.dtype)
+    return Tensor(to_device(array, x.device)) if isinstance(x, Tensor) else array
+
+
 def _grid(g: Any) -> Any:
-    return _POINTS.astype(g.dtype) + 0.02 * g
+    return _beside(_POINTS, g) + 0.02 * g
 
 
 def _grid_sample(mode: str, padding_mode: str, align_corners: bool) -> OpCase:
@@ -67,7 +74,7 @@ def _grid_sample(mode: str, padding_mode: str, align_corners: bool) -> OpCase:
             [(2, 3, 4, 5)],
             lambda x: sampling.grid_sample(x, points.astype(x.dtype), *options),
             "-".join((mode, padding_mode)),
-            call=lambda x: ops.grid_sample(x, points.astype(x.dtype), *options),
+            call=lambda x: ops.grid_sample(x, _beside(points, x), *options),
             linear_in=(0,),
         )
     return OpCase(

@@ -97,7 +97,9 @@ def facts(array: np.ndarray) -> Facts:
     std = math.sqrt(max(norm * norm / wide.size - mean * mean, 0.0)) if norm < 1e150 else None
     step = -(-wide.size // _SAMPLED)
     part = wide[::step].astype(np.float64)
-    counts = np.histogram(part, BINS, (low, high))[0].tolist() if low < high else [int(part.size)]
+    # Where the values differ by less than the bins can tell apart, all are one.
+    spread = high - low > BINS * np.spacing(max(abs(low), abs(high))) if low < high else False
+    counts = np.histogram(part, BINS, (low, high))[0].tolist() if spread else [int(part.size)]
     return Facts(nan, inf, zeros, low, high, mean, std, norm, counts)
 
 

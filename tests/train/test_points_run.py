@@ -83,7 +83,8 @@ def test_lr_steps_are_those_of_the_run_as_started():
 )
 def test_every_recipe_is_a_config(system, name):
     config = from_recipe(system, name)
-    assert from_recipe(None, name).system == system  # a name alone finds it
+    having = [other for other in system_names() if name in system_named(other).recipes]
+    assert from_recipe(None, name).system == having[0]  # a name alone finds the first that has it
     assert config.as_dict().items() >= system_named(system).recipes[name].items()
     if system in ("gan", "points"):
         data = point_dataset("ring8", 500) if system == "points" else blobs(config.run.size or 32, 3)

@@ -193,8 +193,8 @@ def _second_order() -> list[Plant]:
             "scratchgan.nn.spectral_norm:SpectralNorm.forward",
             (
                 (
-                    "    return weight / sigma",
-                    "    self._v *= 0.5\n    return weight / sigma",
+                    "    return ops.spectral_normalize(weight, self._u, self._v, self.dim)",
+                    "    y = ops.spectral_normalize(weight, self._u, self._v, self.dim)\n    self._v *= 0.5\n    return y",
                 ),
             ),
         ),
