@@ -28,6 +28,7 @@ from ..tensor import Tensor
 from . import init
 from .conv import Conv2d, Pair
 from .linear import Linear
+from .module import Parameter
 
 
 def gain_after(negative_slope: float) -> float:
@@ -42,6 +43,8 @@ class EqualizedLinear(Linear):
     ``weight`` is (out_features, in_features), drawn from ``generator``, and ``bias`` (out_features,); what is added is
     ``bias * lr_multiplier``.
     """
+
+    bias: Parameter  # never None here
 
     @layer(
         in_features=integer(1),

@@ -161,9 +161,9 @@ def test_an_equalised_learning_rate():
     assert y.std() == pytest.approx(1, rel=0.1)
     expected = np.where(y > 0, y, 0.2 * y) * 0.5 * 2**0.5
     np.testing.assert_allclose(active(pictures).numpy(), expected, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="EqualizedLinear: lr_multiplier must be .* above 0, got 0"):
+    with pytest.raises(ValueError, match=r"EqualizedLinear: lr_multiplier must be .* above 0, got 0"):
         nn.EqualizedLinear(3, 4, lr_multiplier=0, generator=rng())
-    with pytest.raises(ValueError, match="EqualizedConv2d: gain must be .* above 0, got 0"):
+    with pytest.raises(ValueError, match=r"EqualizedConv2d: gain must be .* above 0, got 0"):
         nn.EqualizedConv2d(3, 4, 3, gain=0, generator=rng())
 
 
