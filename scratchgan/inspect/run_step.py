@@ -42,7 +42,8 @@ def record_run_step(folder: Path, step: int | None, on_notice: Callable[[str], N
         steps_now = max(config.run.steps, step + 1)
         with Trainer.resume(copy.path, steps=steps_now, settings=eager, quiet=True, on_notice=quiet) as trainer:
             game, loader = trainer.game, trainer.state.loader
-            with record(**game.networks, **options) as tape:
+            names: dict[str, Any] = game.networks
+            with record(**names, **options) as tape:
                 for name, parts in game.system.calls().items():
                     tape.parts_of(game.networks[name], parts)
                 game.advance(lambda: next(loader))

@@ -100,7 +100,9 @@ class StyledConv2d(nn.Conv2d):
         self.noise_strength = nn.Parameter(np.zeros(1, np.float32))
         self.style = nn.EqualizedLinear(w, in_channels, initial_bias=1.0, generator=generator)
 
-    def forward(self, x: Any, w: Any, noise: Any = None) -> Tensor:
+    bias: nn.Parameter  # it has one always
+
+    def forward(self, x: Any, w: Any, noise: Any = None) -> Tensor:  # type: ignore[override]  # it takes a style too
         """``noise`` is (N,1,H',W') of the output's size, or None."""
         s = self.style(w)
         squares = ops.sum(self.weight * self.weight, (2, 3))
@@ -127,7 +129,9 @@ class ToImage(nn.Conv2d):
         nn.init.zeros_(self.bias)
         self.style = nn.EqualizedLinear(w, in_channels, initial_bias=1.0, generator=generator)
 
-    def forward(self, x: Any, w: Any) -> Tensor:
+    bias: nn.Parameter  # it has one always
+
+    def forward(self, x: Any, w: Any) -> Tensor:  # type: ignore[override]  # it takes a style too
         s = self.style(w) * (1 / math.sqrt(self.in_channels))
         return ops.conv2d(x * _per_channel(s), self.weight, self.bias, precision=self.precision)
 
@@ -173,7 +177,7 @@ class SynthesisNetwork(nn.Module):
                     f"SynthesisNetwork: noise must be ({n},{self.noise_size}), got {noise.shape}; draw_noise makes it"
                 )
         x = ops.broadcast_to(self.constant, (n, *self.constant.shape))
-        image = None
+        image: Any = None
         for layer, convolution in enumerate(self.convolutions):
             x = convolution(x, ws[:, layer], None if noise is None else self._noise_of(layer, noise))
             if layer % 2 == 0:  # the last convolution of its size
@@ -198,6 +202,8 @@ class StyleGenerator(nn.Module):
 
     ``w_average`` (w,) is the average of all w that `track` has seen: the style that truncation draws to.
     """
+
+    w_average: Any
 
     def __init__(
         self,

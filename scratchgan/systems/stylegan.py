@@ -196,7 +196,7 @@ class Stylegan(ImageSystem):
         self._strength.update(metrics["sign_real"], self.run.batch)
 
     @property
-    def numbers(self) -> dict[str, float]:  # type: ignore[override]
+    def numbers(self) -> dict[str, float]:
         """The state of the augmentation's strength."""
         return self._strength.state_dict()
 

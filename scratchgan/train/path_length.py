@@ -16,6 +16,7 @@ appendix B.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,8 @@ class PathLength(Module):
 
     ``decay``: how much of the mean a call keeps.
     """
+
+    mean: Any
 
     def __init__(self, decay: float = 0.99):
         if not 0 <= decay < 1:

@@ -38,7 +38,7 @@ def from_new_memory(trial: Trial, kept: Sequence[Array], pair: Pair) -> list[Fin
     numbers before; what differs is asked for once more without."""
     with refilled(trial) as args:
         again, gradients = _from_poison(trial, kept, pair.gy, args, pair.gradients)
-        again, gradients = snapshot(again), snapshot(gradients)
+        again, gradients = tuple(snapshot(again)), tuple(snapshot(gradients))
 
     def output(k: int) -> Callable[[Sequence[Any]], Array]:
         return lambda args: trial.apply(args)[k]

@@ -260,10 +260,10 @@ def _agree(
     of the smallest argument's part, so that no argument hides behind another. NaN agrees with nothing."""
     products = [np.multiply(s, g).ravel() for s, g in zip(*claimed, strict=True)]
     vjp_side = sum(float(p.sum()) for p in products)
-    measured = [(u, d, g) for u, d, g in zip(*measured, strict=True) if u.dtype.kind == "f"]
-    forward_side = sum(_dot(u - d, g) for u, d, g in measured) / 2
+    floating = [(u, d, g) for u, d, g in zip(*measured, strict=True) if u.dtype.kind == "f"]
+    forward_side = sum(_dot(u - d, g) for u, d, g in floating) / 2
     if linear:
-        terms = sum(_dot(np.abs(u) + np.abs(d), np.abs(g)) for u, d, g in measured)
+        terms = sum(_dot(np.abs(u) + np.abs(d), np.abs(g)) for u, d, g in floating)
         room = trial.policy.ulps * trial.eps * (terms / 2 + sum(float(np.abs(p).sum()) for p in products))
     else:
         room = _AGREE * math.sqrt(min((n for n in (dot(p, p) for p in products) if n != 0), default=0.0))
