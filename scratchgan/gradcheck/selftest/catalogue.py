@@ -194,7 +194,9 @@ def _second_order() -> list[Plant]:
             (
                 (
                     "    return ops.spectral_normalize(weight, self._u, self._v, self.dim)",
-                    "    y = ops.spectral_normalize(weight, self._u, self._v, self.dim)\n    self._v *= 0.5\n    return y",
+                    "    y = ops.spectral_normalize(weight, self._u, self._v, self.dim)\n"
+                    "    self._v *= 0.5\n"
+                    "    return y",
                 ),
             ),
         ),
