@@ -111,7 +111,14 @@ def conv_transpose2d(x: Any, w: Any, b: Any = None, **options: Any) -> Any:
 
 def pool(name: str) -> Callable[..., Any]:
     def call(x: Any, kernel: Any = None, *args: Any, **options: Any) -> Any:
-        options = {**dict(zip(("stride", "padding"), args, strict=False)), **options}
+        places = ("stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
+        options = {**dict(zip(places, args, strict=False)), **options}
+        for absent in ("ceil_mode", "divisor_override", "return_indices"):
+            value = options.pop(absent, None)
+            if value is not None and value is not False:
+                cannot(f"{name} with {absent}")
+        if any(isinstance(value, (tuple, list)) and len(value) == 1 for value in options.values()):
+            cannot(f"{name}: an argument of one number in a tuple")
         kernel = options.pop("kernel_size", kernel)
         named = only(
             options,

@@ -21,8 +21,8 @@ import numpy as np
 
 # Looked up in CuPy 14: elementwise kernels, reductions, views, memset and copies on the device.
 _CAPTURED = {
-    "abs", "add", "all", "any", "ascontiguousarray", "astype", "broadcast_to", "clip", "copy", "divide", "empty",
-    "empty_like", "exp", "flip", "full", "isfinite", "log", "logaddexp", "max", "maximum", "mean", "min", "minimum",
+    "abs", "absolute", "add", "all", "any", "ascontiguousarray", "astype", "broadcast_to", "clip", "copy", "cosh",
+    "divide", "empty", "empty_like", "exp", "flip", "full", "isfinite", "log", "logaddexp", "max", "maximum", "mean", "min", "minimum",
     "moveaxis", "multiply", "negative", "ones", "ones_like", "prod", "ravel", "reshape", "sign", "sqrt", "squeeze",
     "subtract", "sum", "swapaxes", "tanh", "transpose", "view", "where", "zeros", "zeros_like",
 }  # fmt: skip

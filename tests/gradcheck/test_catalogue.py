@@ -19,14 +19,14 @@ def test_every_planted_bug_is_killed_as_meant_and_the_right_code_passes() -> Non
 
 
 def test_a_plant_is_there_only_within_its_block() -> None:
-    plant = Plant("half", "test", "", (), "scratchgan.ops.reduce:mean", (("return Sum", "return 0.5 * Sum"),))
+    plant = Plant("half", "test", "", (), "scratchgan.ops.reduce:_mean", (("return Sum", "return 0.5 * Sum"),))
     with planted(plant):
         assert ops.mean(np.ones(4)).item() == 0.5
     assert ops.mean(np.ones(4)).item() == 1.0
 
 
 def test_a_plant_that_the_code_has_outgrown_is_an_error() -> None:
-    plant = Plant("gone", "test", "", (), "scratchgan.ops.reduce:mean", (("return Product", "return Sum"),))
+    plant = Plant("gone", "test", "", (), "scratchgan.ops.reduce:_mean", (("return Product", "return Sum"),))
     with pytest.raises(PlantError, match="0 places that read 'return Product'"), planted(plant):
         pass
 

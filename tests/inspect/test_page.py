@@ -72,14 +72,18 @@ def test_hostile_names_are_data(tmp_path) -> None:
 
 
 def test_complex_and_integer_constants_are_shown(tmp_path) -> None:
+    class Rotated(scratchgan.Function):
+        def forward(self, x):
+            return x * 1j
+
     class Magnitude(scratchgan.Function):
         def forward(self, z, n):
             return np.abs(z) * n
 
     with record() as tape:
-        Magnitude()(Tensor(np.array([3 + 4j])), Tensor(np.array([2], np.int64)))
+        Magnitude()(Rotated()(Tensor(np.array([3.0]))), Tensor(np.array([2], np.int64)))
     values = read_page(tape.save(tmp_path / "c.html"))["values"]
-    assert [v["d"] for v in values] == ["complex128", "int64", "float64"]
+    assert [v["d"] for v in values] == ["float64", "complex128", "int64", "float64"]
 
 
 def test_a_full_disk_leaves_the_old_page(tmp_path, monkeypatch) -> None:

@@ -121,8 +121,8 @@ def _norms() -> list[Plant]:
             family,
             "mean",
             ("oracle",),
-            "scratchgan.ops.reduce:mean",
-            ((' * (1.0 / _count("mean", x, axes))', ""),),
+            "scratchgan.ops.reduce:_mean",
+            ((" * (1.0 / _count(operator, x, axes))", ""),),
         ),
         Plant(
             "stale BatchNorm mean",
