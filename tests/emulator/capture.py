@@ -22,9 +22,9 @@ import numpy as np
 # Looked up in CuPy 14: elementwise kernels, reductions, views, memset and copies on the device.
 _CAPTURED = {
     "abs", "absolute", "add", "all", "any", "ascontiguousarray", "astype", "broadcast_to", "clip", "copy", "cosh",
-    "divide", "empty", "empty_like", "exp", "flip", "full", "isfinite", "log", "logaddexp", "max", "maximum", "mean", "min", "minimum",
-    "moveaxis", "multiply", "negative", "ones", "ones_like", "prod", "ravel", "reshape", "sign", "sqrt", "squeeze",
-    "subtract", "sum", "swapaxes", "tanh", "transpose", "view", "where", "zeros", "zeros_like",
+    "divide", "empty", "empty_like", "exp", "flip", "full", "isfinite", "log", "logaddexp", "max", "maximum", "mean",
+    "min", "minimum", "moveaxis", "multiply", "negative", "ones", "ones_like", "prod", "ravel", "reshape", "sign",
+    "sqrt", "squeeze", "subtract", "sum", "swapaxes", "tanh", "transpose", "view", "where", "zeros", "zeros_like",
 }  # fmt: skip
 _HOST_ONLY = {"may_share_memory", "shares_memory", "dtype", "result_type", "can_cast"}
 _CUBLAS = {"matmul", "dot", "vdot", "inner", "tensordot", "einsum", "__matmul__", "__rmatmul__"}

@@ -276,7 +276,7 @@ def _others() -> list[Plant]:
             "scratchgan.ops.elementwise:Where.backward",
             (
                 (
-                    "where(self.condition, gy, 0.0)",
+                    "where(constant(self.condition), gy, 0.0)",
                     "gy * Tensor(np.where(self.condition, 1.0, np.inf * 0).astype(gy.dtype))",
                 ),
             ),
