@@ -12,6 +12,7 @@ import numpy as np
 from ..data import POINT_SETS, DataError, Dataset, open_dataset
 from ..metrics import Report, evaluate, open_judge
 from ..train import ConfigError, Inputs, Panel, Settings, System, setting
+from ..train.augment import mirror
 from ..train.config import RunSettings
 from ..train.curves import BLUE
 from ..train.evaluation import Judge
@@ -30,7 +31,7 @@ FID_PANEL = Panel("Frechet distance (FID)", (("FID", "fid", BLUE),), best="lowes
 class ImageSettings(Settings):
     """The settings of every system that trains on images."""
 
-    mirror: bool = setting(False, "mirror every other image, at random: twice as many faces from few", option=True)
+    mirror: bool = setting(False, "mirror each image or not, at random: twice as much data, and G draws both", option=True)
 
 
 class ImageSystem(System):
@@ -75,13 +76,10 @@ class ImageSystem(System):
         return self.run.channels, self.run.size, self.run.size
 
     def prepare(self, fields: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Mirror every other image, if that is set, by the random generator "mirror"."""
+        """Mirror each image or not, if that is set, by the random generator "mirror"."""
         if not self.own.mirror:
             return fields
-        images = fields["image"]
-        turned = self.random["mirror"].random(len(images)) < 0.5
-        images = np.where(turned[:, None, None, None], images[..., ::-1], images)
-        return {**fields, "image": images}
+        return {**fields, "image": mirror(fields["image"], self.random["mirror"])}
 
     def title(self) -> str:
         return f"{self.run.size} px, {self.name}"
