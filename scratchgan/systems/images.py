@@ -31,7 +31,7 @@ FID_PANEL = Panel("Frechet distance (FID)", (("FID", "fid", BLUE),), best="lowes
 class ImageSettings(Settings):
     """The settings of every system that trains on images."""
 
-    mirror: bool = setting(False, "mirror each image or not, at random: twice as much data, and G draws both", option=True)
+    mirror: bool = setting(False, "mirror each image or not, at random: twice the data, and G draws both", option=True)
 
 
 class ImageSystem(System):
