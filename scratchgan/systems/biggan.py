@@ -4,7 +4,9 @@
                       └─ the same class ─► D ───────┴─► hinge loss
 
 A step is ``d_steps`` updates of D and one of G. The losses of ``accumulate`` batches are added up before an update,
-which is the gradient of a batch so many times as large, for the memory of one (batch normalisation sees its own batch).
+which is the gradient of a batch so many times as large, though batch normalisation sees each batch alone. Their graphs
+are kept until then, so the memory grows with their number (`optim.mean_gradients` keeps one at a time).
+
 Samples are drawn by the averaged G with standing statistics, and with latent numbers beyond a threshold drawn again
 (truncation). Networks: `scratchgan.models.biggan`.
 
@@ -34,7 +36,7 @@ from ..train import Batches, ConfigError, Inputs, Networks, Update, Wish, random
 from ..train.config import RunSettings
 from ..train.losses import LOSSES
 from .images import FID_PANEL, ImageSettings, ImageSystem
-from .two_player import game_panels, game_status
+from .two_player import adam_of_both, game_panels, game_status
 from .walk import closed_walk
 from .watch import GameWatch
 
@@ -121,11 +123,7 @@ class Biggan(ImageSystem):
         }
 
     def optimizers(self) -> dict[str, Adam]:
-        g, d = self.networks["generator"], self.networks["discriminator"]
-        return {
-            "g": Adam(g.named_parameters(), self.own.lr_g, self.own.betas),
-            "d": Adam(d.named_parameters(), self.own.lr_d, self.own.betas),
-        }
+        return adam_of_both(self.networks, self.own)
 
     def step(self, batch: Batches, update: Update) -> None:
         g, parts = self.networks["generator"], self.own.accumulate

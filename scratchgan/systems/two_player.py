@@ -102,6 +102,14 @@ def game_status(metrics: Mapping[str, float]) -> str:
     )
 
 
+def adam_of_both(networks: Networks, own: Any) -> dict[str, Adam]:
+    """Return Adam for "g", the generator, and "d", the discriminator, with ``own.lr_g``, ``own.lr_d`` and ``betas``."""
+    return {
+        "g": Adam(networks["generator"].named_parameters(), own.lr_g, own.betas),
+        "d": Adam(networks["discriminator"].named_parameters(), own.lr_d, own.betas),
+    }
+
+
 class TwoPlayer(System):
     """The game; a system gives ``networks["generator"]`` and ``networks["discriminator"]``, and shows its data."""
 
@@ -120,11 +128,7 @@ class TwoPlayer(System):
         self.panels = game_panels(self.loss)  # type: ignore[misc]  # the loss is the run's own
 
     def optimizers(self) -> dict[str, Adam]:
-        g, d = self.networks["generator"], self.networks["discriminator"]
-        return {
-            "g": Adam(g.named_parameters(), self.own.lr_g, self.own.betas),
-            "d": Adam(d.named_parameters(), self.own.lr_d, self.own.betas),
-        }
+        return adam_of_both(self.networks, self.own)
 
     def step(self, batch: Batches, update: Update) -> None:
         generator = self.networks["generator"]
